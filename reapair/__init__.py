@@ -1,0 +1,1 @@
+"""Solve issues with a small local model and prove the patches."""

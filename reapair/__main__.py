@@ -1,0 +1,5 @@
+"""`python -m reapair` is the `agent` command."""
+
+from reapair.agent.cli import main
+
+main()
