@@ -1,0 +1,144 @@
+"""What goes to a model and what comes back: the contract between the loop and `agent.model`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+Message = dict[str, Any]
+"""An OpenAI chat message, stored and sent back byte-exact."""
+
+ServerKind = Literal["llama.cpp", "vllm", "ollama", "lmstudio", "other"]
+
+
+class Outcome(StrEnum):
+    """What became of one model request. Each has exactly one recovery (`agent.model.recovery`)."""
+
+    TOOL_CALLS = "tool_calls"
+    FINAL_TEXT = "final_text"
+    REASONING_ONLY = "reasoning_only"
+    EMPTY = "empty"
+    TRUNCATED = "truncated"
+    REPETITION = "repetition"
+    FORMAT_ERROR = "format_error"
+    OVERFLOW = "overflow"
+    REFUSED = "refused"
+    BAD_HISTORY = "bad_history"
+    BAD_REQUEST = "bad_request"
+    UNAVAILABLE = "unavailable"
+    BROKEN_STREAM = "broken_stream"
+    AUTH = "auth"
+    NOT_FOUND = "not_found"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call, checked against the tools offered. `arguments` is always a JSON object.
+
+    `error` is what the model is told instead of running the call (unknown tool, missing argument);
+    `notes` are repairs worth telling the model in the result (an argument renamed, dropped).
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and speed of one request. None where neither the server nor we could know."""
+
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    prefill_tokens_per_second: float | None = None
+    decode_tokens_per_second: float | None = None
+    seconds_to_first_token: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One classified answer.
+
+    `message` is the assistant message to append to the history; it is set only for outcomes that
+    may be stored (TOOL_CALLS, FINAL_TEXT). `salvaged` says the calls were found in the text.
+    `detail` is one line for people: the server's error, what was malformed.
+    """
+
+    outcome: Outcome
+    message: Message | None = None
+    calls: tuple[ToolCall, ...] = ()
+    content: str = ""
+    reasoning: str = ""
+    finish_reason: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    salvaged: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What one request varies; everything else is fixed for the run.
+
+    `retry` counts how often this same prefix was sampled before: seed and temperature move with it.
+    """
+
+    retry: int = 0
+    force_call: bool = False
+    thinking: bool = True
+    stream: bool = True
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Something to show while an answer is under way. Never stored."""
+
+    kind: Literal["prefill", "reasoning", "content", "tool_call", "waiting"]
+    text: str = ""
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A model server as found. `context_tokens` is None only when the server would not say."""
+
+    kind: ServerKind
+    base_url: str
+    model: str
+    context_tokens: int | None
+    version: str = ""
+
+
+class ModelError(Exception):
+    """No server, no model, no access. The message says what, why and what to do next."""
+
+
+class Model(Protocol):
+    """What the loop needs of a model. `agent.model.client.Client` is the real one."""
+
+    @property
+    def server(self) -> Server:
+        """The server behind it."""
+
+    def ask(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]],
+        options: RequestOptions,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Answer:
+        """Send one request and classify what comes back. Never raises for what a server does."""
+
+    def count(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
+        """Return the prompt's size in tokens: the server's count, else a calibrated estimate."""
+
+    def cancel(self) -> None:
+        """Close the connection of the request under way, from any thread."""

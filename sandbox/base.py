@@ -1,0 +1,128 @@
+"""What every sandbox can do: engines give `start`, `exec` and `close`, the rest builds on them."""
+
+from __future__ import annotations
+
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+WORKSPACE = "/testbed"
+"""Where the repository lies inside a sandbox; the path the model was calibrated on (SWE-smith)."""
+
+OUTPUT_LIMIT = 64 * 1024
+"""Bytes kept of each output stream of a command: half from its head, half from its tail."""
+
+Kind = Literal["docker", "podman", "bubblewrap", "none"]
+
+
+class SandboxError(Exception):
+    """The sandbox itself failed. The message says what happened, why, and what to do next."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """What a command did.
+
+    `exit_code` is None when the command did not end by itself (`timed_out` or `died`). `dropped`
+    counts the bytes left out between the kept head and tail of both streams. `oom` says that the
+    kernel killed something for memory while it ran; `died` that the sandbox went away under it.
+    """
+
+    exit_code: int | None
+    stdout: bytes
+    stderr: bytes = b""
+    dropped: int = 0
+    timed_out: bool = False
+    oom: bool = False
+    died: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """True when the command ended by itself with exit code 0."""
+        return self.exit_code == 0
+
+    @property
+    def text(self) -> str:
+        """Standard output as text; bytes that are not UTF-8 become U+FFFD."""
+        return self.stdout.decode("utf-8", "replace")
+
+
+class Sandbox(ABC):
+    """One isolated workspace with the repository in it.
+
+    Commands run as an unprivileged user, without network, in `WORKSPACE`. Nothing a command does
+    outlives `close`, and a command that times out leaves no process behind.
+    """
+
+    kind: Kind
+
+    @abstractmethod
+    def start(self) -> None:
+        """Bring the sandbox up. Raises SandboxError."""
+
+    @abstractmethod
+    def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float = 60.0,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        output_limit: int = OUTPUT_LIMIT,
+    ) -> ExecResult:
+        """Run a shell script (str, by bash where there is one) or an argument list in WORKSPACE.
+
+        `timeout` is in seconds. Raises SandboxError only when the sandbox can no longer be used at
+        all; everything a command can do to itself is told in the result.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End every process and remove what `start` made. May be called twice."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, path: str, *, limit: int = 16 * 1024 * 1024) -> bytes:
+        """Return the first `limit` bytes of a regular file; relative paths start at WORKSPACE.
+
+        Raises FileNotFoundError, IsADirectoryError, PermissionError, or OSError for what is no
+        regular file.
+        """
+        name = shlex.quote(path if path.startswith("/") else f"./{path}")
+        script = (
+            f"if [ -f {name} ]; then [ -r {name} ] || exit 13; exec head -c {limit} -- {name}; fi\n"
+            f"[ -d {name} ] && exit 21; [ -e {name} ] && exit 5; exit 2"
+        )
+        result = self.exec(script, output_limit=limit * 2)
+        if result.ok:
+            return result.stdout
+        raise _READ_ERRORS.get(result.exit_code or 0, OSError)(path)
+
+    def write(self, path: str, data: bytes, *, executable: bool | None = None) -> None:
+        """Write a whole file, making parent directories; relative paths start at WORKSPACE.
+
+        An existing file keeps its mode unless `executable` is given. Raises OSError with the
+        command's own words when that fails (disk full, a directory in the way, no permission).
+        """
+        name = shlex.quote(path if path.startswith("/") else f"./{path}")
+        script = f'set -e; mkdir -p -- "$(dirname -- {name})"; cat > {name}'
+        if executable is not None:
+            script += f"; chmod {'+x' if executable else '-x'} -- {name}"
+        result = self.exec(script, stdin=data)
+        if not result.ok:
+            reason = result.stderr.decode("utf-8", "replace").strip().rpartition(": ")[2]
+            raise OSError(f"{path}: {reason or 'could not be written'}")
+
+
+_READ_ERRORS: dict[int, type[OSError]] = {
+    2: FileNotFoundError,
+    13: PermissionError,
+    21: IsADirectoryError,
+}

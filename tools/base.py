@@ -1,0 +1,120 @@
+"""What a tool is, and the frozen box of tools that a run offers to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from reapair.sandbox.base import Sandbox
+
+
+class Parameters(BaseModel):
+    """Base of every tool's parameters: flat, strings, integers and booleans only, required first.
+
+    llama.cpp's grammar forces required arguments first and in schema order, and other types are
+    re-serialised on the way, which breaks the prompt cache.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ToolError(Exception):
+    """The call could not be done. The message is what the model reads: what, why, what next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the model reads after a call.
+
+    `ok` is False when the call failed. `submitted` holds the summary once the model has confirmed
+    its submission. `data` is for the log and the screen (test counts, changed lines), never for
+    the model.
+    """
+
+    text: str
+    ok: bool = True
+    submitted: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+class Tool(Generic[P]):
+    """One tool: a name, a description, parameters and `run`."""
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    parameters: type[P]
+
+    def run(self, arguments: P, sandbox: Sandbox) -> Observation:
+        """Do the call in the sandbox. Raises ToolError with words for the model."""
+        raise NotImplementedError
+
+
+class Toolbox:
+    """The tools of a run, in a fixed order, with the schemas that go over the wire.
+
+    Args:
+        tools: offered to the model in this order, for the whole run.
+        sandbox: returns the sandbox in use; it may be replaced during a run.
+    """
+
+    def __init__(self, tools: Sequence[Tool[Any]], sandbox: Callable[[], Sandbox]) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._sandbox = sandbox
+        self.schemas: list[dict[str, Any]] = [schema(tool) for tool in tools]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the tools, in the order offered."""
+        return list(self._tools)
+
+    def call(self, name: str, arguments: dict[str, Any]) -> Observation:
+        """Check the arguments and run the tool; what goes wrong with either comes back as text."""
+        tool = self._tools.get(name)
+        if tool is None:
+            return Observation(
+                f"There is no tool {name!r}. The tools are: {', '.join(self._tools)}.", ok=False
+            )
+        try:
+            parsed = tool.parameters.model_validate(arguments)
+        except ValidationError as error:
+            return Observation(_explain(tool, error), ok=False)
+        try:
+            return tool.run(parsed, self._sandbox())
+        except ToolError as error:
+            return Observation(str(error), ok=False)
+
+
+def schema(tool: Tool[Any]) -> dict[str, Any]:
+    """Return the tool in OpenAI's function-calling form, with keys in a fixed order."""
+    raw = tool.parameters.model_json_schema()
+    required: list[str] = raw.get("required", [])
+    properties = {}
+    for name, entry in raw["properties"].items():
+        kind = entry.get("type") or next(
+            option["type"] for option in entry["anyOf"] if option["type"] != "null"
+        )
+        properties[name] = {"type": kind, "description": entry["description"]}
+    return {
+        "type": "function",
+        "function": {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": {"type": "object", "properties": properties, "required": required},
+        },
+    }
+
+
+def _explain(tool: Tool[Any], error: ValidationError) -> str:
+    """Say in one line each what is wrong with the arguments, and what the tool takes."""
+    problems = [
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+    ]
+    properties = schema(tool)["function"]["parameters"]["properties"]
+    takes = ", ".join(f"{name} ({entry['type']})" for name, entry in properties.items())
+    return f"{tool.name} was not called: {'; '.join(problems)}. It takes: {takes}."
