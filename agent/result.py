@@ -1,0 +1,171 @@
+"""What a run ends with: verdict, evidence, exit reason and exit code. The same object everywhere."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+TestStatus = Literal["passed", "failed", "error", "skipped", "missing"]
+
+
+class Verdict(StrEnum):
+    """What the proof says of a patch; never what the model says of it."""
+
+    PROVED = "proved"
+    REGRESSION_FREE = "regression_free"
+    UNPROVED = "unproved"
+    REFUTED = "refuted"
+    EMPTY = "empty"
+
+
+class ExitReason(StrEnum):
+    """Why the loop ended."""
+
+    SUBMITTED = "submitted"
+    NO_SUBMIT = "no_submit"
+    STEP_LIMIT = "step_limit"
+    TOKEN_LIMIT = "token_limit"  # noqa: S105
+    TIME_LIMIT = "time_limit"
+    CONTEXT_LIMIT = "context_limit"
+    FORMAT_ERROR = "format_error"
+    LOOP = "loop"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    MODEL_ERROR = "model_error"
+    SANDBOX_ERROR = "sandbox_error"
+    STORAGE_ERROR = "storage_error"
+    INTERNAL_ERROR = "internal_error"
+
+
+INFRASTRUCTURE = frozenset(
+    {
+        ExitReason.MODEL_ERROR,
+        ExitReason.SANDBOX_ERROR,
+        ExitReason.STORAGE_ERROR,
+        ExitReason.INTERNAL_ERROR,
+    }
+)
+"""Reasons that say nothing about the model's work: evaluations retry these and never score them."""
+
+
+class ExitCode(IntEnum):
+    """The process's exit codes, as the README lists them."""
+
+    PROVED = 0
+    INTERNAL = 1
+    USAGE = 2
+    MODEL = 3
+    SANDBOX = 4
+    HANDOVER = 5
+    REGRESSION_FREE = 9
+    UNPROVED = 10
+    REFUTED = 11
+    EMPTY = 12
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class Reproduction(BaseModel):
+    """A test that shows the fix. `before` is on the untouched snapshot, `after` with the patch."""
+
+    test: str
+    author: Literal["existing", "model"]
+    before: TestStatus
+    after: TestStatus
+
+
+class Suite(BaseModel):
+    """Counts of the whole suite with the patch. `missing` counts tests the baseline had."""
+
+    command: str = ""
+    passed: int = 0
+    failed: int = 0
+    error: int = 0
+    skipped: int = 0
+    missing: int = 0
+
+
+class Evidence(BaseModel):
+    """Everything the proof saw. `problem` is one line for people when something went wrong."""
+
+    verdict: Verdict
+    scope: Literal["full", "sampled", "none"] = "none"
+    reproduction: list[Reproduction] = Field(default_factory=list)
+    regressions: list[str] = Field(default_factory=list)
+    flaky: list[str] = Field(default_factory=list)
+    tricks: list[str] = Field(default_factory=list)
+    violations: list[str] = Field(default_factory=list)
+    suite: Suite = Field(default_factory=Suite)
+    problem: str = ""
+
+
+class Totals(BaseModel):
+    """Tokens of a whole run, as far as the server told them."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Result(BaseModel):
+    """How a run ended.
+
+    `error` is one line for people when `exit_reason` is an infrastructure one, or when the
+    hand-over failed. `branch` is set when the patch was handed over as a branch.
+    """
+
+    run_id: str
+    directory: Path
+    exit_reason: ExitReason
+    evidence: Evidence
+    summary: str = ""
+    files: list[str] = Field(default_factory=list)
+    steps: int = 0
+    usage: Totals = Field(default_factory=Totals)
+    branch: str | None = None
+    applied: bool = False
+    patch_file: Path | None = None
+    error: str = ""
+    handover_failed: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of the evidence."""
+        return self.evidence.verdict
+
+    @property
+    def patch(self) -> str:
+        """The patch as text; bytes that are not UTF-8 are kept as surrogates."""
+        file = self.directory / "patch.diff"
+        return file.read_text("utf-8", "surrogateescape") if file.exists() else ""
+
+    def exit_code(self, *, accept_regression_free: bool = False) -> ExitCode:
+        """Return the process's exit code: the verdict's with a patch, else the exit reason's."""
+        if self.handover_failed:
+            return ExitCode.HANDOVER
+        if self.verdict is Verdict.EMPTY and self.exit_reason in _REASON_CODES:
+            return _REASON_CODES[self.exit_reason]
+        if self.verdict is Verdict.REGRESSION_FREE and accept_regression_free:
+            return ExitCode.PROVED
+        return _VERDICT_CODES[self.verdict]
+
+
+_VERDICT_CODES = {
+    Verdict.PROVED: ExitCode.PROVED,
+    Verdict.REGRESSION_FREE: ExitCode.REGRESSION_FREE,
+    Verdict.UNPROVED: ExitCode.UNPROVED,
+    Verdict.REFUTED: ExitCode.REFUTED,
+    Verdict.EMPTY: ExitCode.EMPTY,
+}
+
+_REASON_CODES = {
+    ExitReason.MODEL_ERROR: ExitCode.MODEL,
+    ExitReason.SANDBOX_ERROR: ExitCode.SANDBOX,
+    ExitReason.STORAGE_ERROR: ExitCode.INTERNAL,
+    ExitReason.INTERNAL_ERROR: ExitCode.INTERNAL,
+    ExitReason.CANCELLED: ExitCode.INTERRUPTED,
+}
