@@ -1,0 +1,1 @@
+"""Hours in a plain text file, added up."""
