@@ -28,8 +28,8 @@ def unpack(directory: Path) -> Path:
     Args:
         directory: made if it does not exist; must be empty.
 
-    Returns the directory. Raises FileExistsError when it is not empty, subprocess.CalledProcessError
-    when git fails.
+    Returns the directory. Raises FileExistsError when it is not empty, CalledProcessError when git
+    fails.
     """
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(f"{directory} is not empty: name a new or an empty directory.")

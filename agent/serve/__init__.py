@@ -1,0 +1,1 @@
+"""Start a model server on this machine."""
