@@ -46,7 +46,8 @@ class Event:
 
     def to_json(self) -> str:
         """Return the event as one line of JSON, without the line break."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        # ASCII, because a model can write lone surrogates and no other form holds them.
+        return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, line: str) -> Event:

@@ -114,8 +114,8 @@ class Totals(BaseModel):
 class Result(BaseModel):
     """How a run ended.
 
-    `error` is one line for people when `exit_reason` is an infrastructure one, or when the
-    hand-over failed. `branch` is set when the patch was handed over as a branch.
+    `error` is one line for people when `exit_reason` is an infrastructure one, `note` one about the
+    hand-over. `branch` is set when the patch was handed over as a branch.
     """
 
     run_id: str
@@ -130,6 +130,7 @@ class Result(BaseModel):
     applied: bool = False
     patch_file: Path | None = None
     error: str = ""
+    note: str = ""
     handover_failed: bool = False
 
     @property

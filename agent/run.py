@@ -81,7 +81,7 @@ class Run:
 
     def _write(self, event: Event) -> None:
         try:
-            self._log.write(event.to_json().encode("utf-8", "surrogateescape") + b"\n")
+            self._log.write(event.to_json().encode("ascii") + b"\n")
             self._log.flush()
         except OSError as error:
             raise RunError(f"The event log cannot be written: {error}. Free some disk.") from error
@@ -115,7 +115,7 @@ def _recover(log: IO[bytes]) -> Iterable[Event]:
     good = 0
     for line in log:
         try:
-            event = Event.from_json(line.decode("utf-8", "surrogateescape"))
+            event = Event.from_json(line.decode("ascii"))
         except (ValueError, TypeError):
             break
         if not line.endswith(b"\n"):

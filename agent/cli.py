@@ -1,0 +1,178 @@
+"""The `agent` command (also `reapair`). Thin: it reads arguments, calls, shows, exits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from reapair.agent.result import Result
+    from reapair.agent.settings import Settings
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Solve issues with a coding model of your own, and prove the patches.",
+)
+
+Text = str | None
+
+
+def main() -> None:
+    """Run the command line; called by the console scripts and `python -m reapair`."""
+    try:
+        app()
+    except Exception as error:  # The last line of defence: no traceback for people.
+        if "--debug" in sys.argv:
+            raise
+        _fail(1, f"Internal error: {type(error).__name__}: {error}. Run again with --debug for more.")
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"agent {installed('reapair')}")
+        raise typer.Exit
+
+
+@app.command()
+def solve(
+    issue: Annotated[str, typer.Argument(help="Text, a path to a file, or - for standard input.")],
+    base_url: Annotated[Text, typer.Option(help="OpenAI-compatible endpoint.")] = None,
+    model: Annotated[Text, typer.Option(help="Model name, where the server has several.")] = None,
+    api_key: Annotated[Text, typer.Option(help="Key for --base-url.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Steps before the end.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Minutes before the end.")] = None,
+    setup_command: Annotated[Text, typer.Option(help="Installs what tests need; network.")] = None,
+    test_command: Annotated[Text, typer.Option(help="Runs the whole test suite.")] = None,
+    image: Annotated[Text, typer.Option(help="Container image to work in.")] = None,
+    sandbox: Annotated[
+        Text, typer.Option(help="docker, podman, bubblewrap, none or auto.")
+    ] = None,
+    accept: Annotated[Text, typer.Option(help="Weakest verdict that exits 0.")] = None,
+    patch: Annotated[Path | None, typer.Option(help="Write the patch here; no branch.")] = None,
+    apply: Annotated[bool, typer.Option(help="Change the work tree; no branch.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,  # noqa: ARG001
+) -> None:
+    """Solve ISSUE in this git repository and hand over a proved patch.
+
+    Exit codes: 0 proved, 1 internal error, 2 usage, 3 model, 4 sandbox, 5 hand-over failed,
+    9 regression-free, 10 unproved, 11 refuted, 12 no change, 130/143 stopped.
+    """
+    given = {
+        "base_url": base_url,
+        "model": model,
+        "api_key": api_key,
+        "max_steps": max_steps,
+        "max_minutes": max_minutes,
+        "setup_command": setup_command,
+        "test_command": test_command,
+        "image": image,
+        "sandbox": sandbox,
+        "accept": accept,
+        "patch": patch.absolute() if patch else None,
+        "apply": apply or None,
+    }
+    _run(_read_issue(issue), Path.cwd(), _settings(given), as_json=json)
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    """Put flags over the environment; a wrong value is named with what is allowed."""
+    from pydantic import ValidationError
+
+    from reapair.agent.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).lower().removeprefix("agent_").replace("_", "-")
+        _fail(2, f"--{name}: {first['msg']}. See agent solve --help.")
+
+
+def _read_issue(issue: str) -> str:
+    """Return the issue's text, whichever of the three ways it was given."""
+    if issue == "-":
+        return sys.stdin.buffer.read().decode("utf-8", "replace")
+    try:
+        if Path(issue).is_file():
+            return Path(issue).read_text("utf-8", "replace")
+    except OSError:  # Too long or too odd for a path: then it is text.
+        pass
+    if " " not in issue.strip() and ("/" in issue or issue.endswith((".md", ".txt"))):
+        _fail(2, f"There is no file {issue}. Give an existing file, the text itself, or -.")
+    return issue
+
+
+def _run(issue: str, repository: Path, settings: Settings, *, as_json: bool) -> NoReturn:
+    """Solve and show; never returns."""
+    from rich.console import Console
+
+    from reapair.agent.console import Screen, print_json
+    from reapair.agent.model.types import ModelError
+    from reapair.agent.run import RunError
+    from reapair.agent.solve import UsageError
+    from reapair.agent.solve import solve as solve_issue
+
+    screen = Screen(Console())
+    stopped: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        result = solve_issue(
+            issue, repository, settings, on_event=print_json if as_json else screen.show
+        )
+    except UsageError as error:
+        _fail(2, str(error))
+    except ModelError as error:
+        _fail(3, str(error))
+    except RunError as error:
+        _fail(1, str(error))
+    except KeyboardInterrupt:
+        _fail(143 if stopped else 130, "Stopped.")
+    if not as_json:
+        screen.result(result, _short(result.directory))
+    _exit(_code(result, settings, stopped=bool(stopped)))
+
+
+def _code(result: Result, settings: Settings, *, stopped: bool) -> int:
+    from reapair.agent.result import ExitCode, ExitReason
+
+    if result.exit_reason is ExitReason.CANCELLED:
+        return ExitCode.TERMINATED if stopped else ExitCode.INTERRUPTED
+    return result.exit_code(accept_regression_free=settings.accept == "regression_free")
+
+
+def _short(directory: Path) -> str:
+    """Write a path the way people do, with ~ for their home."""
+    try:
+        return f"~/{directory.relative_to(Path.home())}"
+    except ValueError:
+        return str(directory)
+
+
+def _fail(code: int, message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    _exit(code)
+
+
+def _exit(code: int) -> NoReturn:
+    """Leave without waiting for threads: everything worth keeping is on disk by now."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

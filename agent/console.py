@@ -1,0 +1,148 @@
+"""What people see of a run: one line a step, the diff, the verdict with its evidence."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from reapair.agent.result import Result, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reapair.agent.events import Event
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+VERDICT_STYLE = {
+    Verdict.PROVED: ("bold green", "a test failed before and passes now; nothing else broke"),
+    Verdict.REGRESSION_FREE: ("bold yellow", "nothing broke; no test shows the fix"),
+    Verdict.UNPROVED: ("bold yellow", "the tests say nothing about it"),
+    Verdict.REFUTED: ("bold red", "it breaks something"),
+    Verdict.EMPTY: ("bold red", "no change was made"),
+}
+
+
+def clean(text: str) -> str:
+    """Take control, escape and direction characters out of text that is not ours."""
+    return _UNPRINTABLE.sub("�", text.replace("\t", "    "))
+
+
+def print_json(event: Event) -> None:
+    """Show an event as one line of JSON on standard output."""
+    sys.stdout.write(event.to_json() + "\n")
+    sys.stdout.flush()
+
+
+class Screen:
+    """Shows a run on a terminal, or as plain lines where there is none."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._calls: dict[str, str] = {}
+
+    def show(self, event: Event) -> None:
+        """Show one event, if it says something to people."""
+        handler = getattr(self, f"_on_{event.kind}", None)
+        if handler is not None:
+            handler(event)
+
+    def _line(self, text: str, style: str = "") -> None:
+        self._console.print(clean(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def _on_run_started(self, event: Event) -> None:
+        server = event.data["server"]
+        self._line(f"run {event.run} · {server['model']} on {server['kind']}", "bold")
+
+    def _on_progress(self, event: Event) -> None:
+        self._line(f"  {event.data['phase']}: {event.data['text']}", "dim")
+
+    def _on_snapshot(self, event: Event) -> None:
+        for path in event.data["left_out"]:
+            self._line(f"  snapshot: left out {path}, which looks like a secret", "dim")
+
+    def _on_environment(self, event: Event) -> None:
+        kind = event.data["sandbox"]
+        self._line(f"  sandbox: {kind}", "dim")
+        if kind == "none":
+            self._line("  Not isolated: commands run as you, on this machine.", "yellow")
+
+    def _on_baseline(self, event: Event) -> None:
+        counts = ", ".join(f"{count} {name}" for name, count in event.data["counts"].items())
+        self._line(f"  baseline: {counts or 'no test ran'}", "dim")
+
+    def _on_discarded(self, event: Event) -> None:
+        detail = event.data["detail"] or "answer not used"
+        self._line(f"{event.step:>3}  ({event.data['outcome']}: {detail})", "yellow")
+
+    def _on_tool_intent(self, event: Event) -> None:
+        self._calls[event.data["call_id"]] = _call(event.data["name"], event.data["arguments"])
+
+    def _on_tool_result(self, event: Event) -> None:
+        call = self._calls.pop(event.data["call_id"], "call")
+        first = event.data["content"].strip().partition("\n")[0]
+        mark = "" if event.data["ok"] else "✗ "
+        self._line(f"{event.step:>3}  {call}  → {mark}{first[:80]}")
+
+    def _on_verification(self, event: Event) -> None:
+        on = f" on {event.data['on']}" if "on" in event.data else ""
+        self._line(f"  proof{on}: {event.data['evidence']['verdict']}", "dim")
+
+    def result(self, result: Result, directory: str) -> None:
+        """Show how the run ended: diff, verdict, evidence, hand-over, where it is kept."""
+        if result.patch:
+            self._diff(result.patch)
+        style, meaning = VERDICT_STYLE[result.verdict]
+        if result.error:
+            self._line(f"{result.exit_reason}: {result.error}", "red")
+        self._line(f"{result.verdict}: {meaning}", style)
+        for line in _evidence(result):
+            self._line(f"  {line}")
+        if result.branch:
+            self._line(f"  branch {result.branch}: git diff HEAD...{result.branch}")
+        if result.applied:
+            self._line("  applied to the work tree")
+        if result.patch_file:
+            self._line(f"  patch written to {result.patch_file}")
+        if result.note:
+            self._line(f"  {result.note}", "yellow")
+        self._line(f"  run kept in {directory}", "dim")
+
+    def _diff(self, patch: str) -> None:
+        for line in patch.splitlines():
+            style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
+            self._line(line, style)
+
+
+def _call(name: str, arguments: dict[str, Any]) -> str:
+    """Name a call in a few words: the tool and what it is about."""
+    values = [str(value) for value in arguments.values()]
+    about = json.dumps(values[0][:60], ensure_ascii=False)[1:-1] if values else ""
+    return f"{name} {about}".strip()
+
+
+def _evidence(result: Result) -> list[str]:
+    """Say in a few lines what the verdict rests on."""
+    evidence, suite = result.evidence, result.evidence.suite
+    lines = []
+    for shown in evidence.reproduction[:5]:
+        lines.append(f"{shown.test}: {shown.before} before, {shown.after} after")
+    if suite.command:
+        lines.append(
+            f"suite: {suite.passed} passed, {suite.failed} failed, {suite.error} errors, "
+            f"{suite.skipped} skipped, {suite.missing} missing"
+        )
+    lines += [f"regression: {test}" for test in evidence.regressions[:10]]
+    lines += [f"flaky: {test}" for test in evidence.flaky[:10]]
+    lines += [f"violation: {violation}" for violation in evidence.violations]
+    if evidence.problem:
+        lines.append(evidence.problem)
+    used = result.usage
+    cached = f" ({100 * used.cached_tokens // used.prompt_tokens} % reused)" if used.prompt_tokens else ""
+    lines.append(
+        f"{result.steps} steps, {used.requests} requests, {used.prompt_tokens} prompt tokens"
+        f"{cached}, {used.completion_tokens} generated"
+    )
+    return lines

@@ -1,0 +1,105 @@
+"""The end of a run: hand the patch over, write the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reapair.agent.handover import HandoverError, apply_to_work_tree, slugify, to_branch, write_patch
+from reapair.agent.result import Evidence, ExitReason, Result, Verdict
+from reapair.agent.verify import verify
+from reapair.sandbox import Snapshot
+from reapair.sandbox.policy import changed_files
+
+if TYPE_CHECKING:
+    from reapair.agent.session import Session
+
+HANDED_OVER = frozenset({Verdict.PROVED, Verdict.REGRESSION_FREE, Verdict.UNPROVED})
+"""Verdicts whose patch becomes a branch; a refuted one stays a file in the run's directory."""
+
+
+def finish(
+    session: Session, reason: ExitReason, *, steps: int, summary: str = "", error: str = ""
+) -> Result:
+    """Write `patch.diff` and `result.json`, hand the patch over, log the end.
+
+    Args:
+        reason: why the loop ended.
+        steps: how many were finished.
+        summary: the model's own words on its change.
+        error: one line for people, when the run ended by an error.
+    """
+    run, settings = session.run, session.settings
+    patch = session.workspace.recorded_patch()
+    evidence = session.evidence or Evidence(
+        verdict=Verdict.UNPROVED if patch.strip() else Verdict.EMPTY,
+        problem="The run ended before its change was proved." if patch.strip() else "",
+    )
+    result = Result(
+        run_id=run.id,
+        directory=run.directory,
+        exit_reason=reason,
+        evidence=evidence,
+        summary=summary,
+        files=changed_files(patch),
+        steps=steps,
+        usage=session.totals(),
+        error=error,
+    )
+    if patch.strip():
+        (run.directory / "patch.diff").write_bytes(patch)
+        if not error or settings.patch:
+            _hand_over(session, result, patch)
+    result_file = run.directory / "result.json"
+    result_file.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")
+    run.append("run_finished", steps, result=result.model_dump(mode="json"))
+    run.sync()
+    return result
+
+
+def _hand_over(session: Session, result: Result, patch: bytes) -> None:
+    """Give the patch to the user, by the one way that was asked for."""
+    settings, repository = session.settings, session.workspace.repository
+    note = ""
+    try:
+        if settings.patch:
+            write_patch(settings.patch, patch)
+            result.patch_file = settings.patch
+        elif result.verdict not in HANDED_OVER:
+            note = "A refuted patch is not handed over; it is kept with the run."
+        elif settings.apply:
+            apply_to_work_tree(repository, patch)
+            result.applied = True
+        elif session.workspace.snapshot.dirty and not _holds_on_head(session, patch, result):
+            note = (
+                "The change holds on your work tree but not on HEAD alone, so no branch was made. "
+                f"Apply it with: git apply {result.directory / 'patch.diff'}"
+            )
+        else:
+            title = session.issue.strip().partition("\n")[0].lstrip("# ").strip()
+            message = f"{title[:72]}\n\n{result.summary}".strip() + "\n"
+            result.branch = to_branch(repository, patch, slug=slugify(title), message=message)
+    except HandoverError as error:
+        result.handover_failed = True
+        note = str(error)
+    result.note = note
+    session.run.append(
+        "handover",
+        result.steps,
+        branch=result.branch,
+        applied=result.applied,
+        patch_file=str(result.patch_file) if result.patch_file else None,
+        note=note,
+    )
+
+
+def _holds_on_head(session: Session, patch: bytes, result: Result) -> bool:
+    """Prove the patch again on HEAD, which is what the branch will hold without the user's work."""
+    workspace = session.workspace
+    store = session.run.directory / "store"
+    head = Snapshot.of_commit(workspace.repository, "HEAD", store)
+    baseline = workspace.run_suite(snapshot=head)
+    evidence = verify(workspace, patch, snapshot=head, baseline=baseline)
+    session.run.append(
+        "verification", result.steps, on="HEAD", evidence=evidence.model_dump(mode="json")
+    )
+    return evidence.verdict in HANDED_OVER

@@ -1,0 +1,225 @@
+"""The nodes of the graph. Each does one thing, logs it, and says where to go."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from reapair.agent.context import budget_notice
+from reapair.agent.finish import finish
+from reapair.agent.graph import State
+from reapair.agent.model.loops import LoopGuard
+from reapair.agent.model.recovery import decide
+from reapair.agent.model.types import Message, Outcome, Progress, RequestOptions
+from reapair.agent.result import Evidence, ExitReason, Verdict
+from reapair.agent.verify import verify
+from reapair.prompts import render
+from reapair.sandbox import WORKSPACE, SandboxError
+from reapair.tools import Observation
+
+if TYPE_CHECKING:
+    from reapair.agent.session import Session
+
+MAX_PROOFS = 3
+"""How often a run may submit: a failed proof goes back to the model, but not for ever."""
+
+MAX_REPLACEMENTS = 3
+"""How many sandboxes a run may lose before it ends."""
+
+
+class Nodes:
+    """The five nodes over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._run = session.run
+        self._guard = LoopGuard()
+        self._replacements = 0
+
+    def prepare(self, _: State) -> State:
+        """Snapshot, environment, sandbox; the baseline starts in the background."""
+        session, workspace = self._session, self._session.workspace
+        self._run.append(
+            "run_started",
+            issue=session.issue,
+            server=asdict(session.model.server),
+            max_steps=session.settings.max_steps,
+            tools=session.tools.schemas,
+        )
+        workspace.prepare(lambda line: self._say("environment", line))
+        snapshot = workspace.snapshot
+        self._run.append(
+            "snapshot",
+            tree=snapshot.tree,
+            head=snapshot.head,
+            dirty=snapshot.dirty,
+            left_out=snapshot.left_out,
+        )
+        workspace.sandbox()
+        self._run.append("environment", sandbox=workspace.kind)
+        workspace.start_baseline()
+        return {"step": 0, "bad": 0, "proofs": 0}
+
+    def think(self, state: State) -> State:
+        """Send one request; only a clean answer enters the history."""
+        session, step = self._session, state["step"] + 1
+        if session.history.unanswered:
+            return {"next": "act"}
+        if reason := session.limit(state["step"]):
+            return {"next": "verify", "exit_reason": reason}
+        options = RequestOptions(**state.get("options", {}))
+        self._run.append("request", step, messages=self._new_messages(state))
+        answer = session.with_deadline(
+            lambda: session.model.ask(
+                session.history.messages, session.tools.schemas, options, self._show
+            )
+        )
+        facts = {
+            "outcome": answer.outcome,
+            "usage": asdict(answer.usage),
+            "finish_reason": answer.finish_reason,
+            "salvaged": answer.salvaged,
+            "detail": answer.detail,
+        }
+        if answer.message is not None:
+            calls = [asdict(call) for call in answer.calls]
+            self._run.append("response", step, message=answer.message, calls=calls, **facts)
+        else:
+            said = {"content": answer.content, "reasoning": answer.reasoning}
+            self._run.append("discarded", step, **said, **facts)
+        if answer.outcome is Outcome.TOOL_CALLS:
+            return {"next": "act", "bad": 0, "options": {}, "feedback": None}
+        return self._recover(answer.outcome, state["bad"] + 1)
+
+    def act(self, state: State) -> State:
+        """Run the calls of the last answer in order, one observation each."""
+        session, step = self._session, state["step"] + 1
+        calls = session.history.unanswered
+        for call in calls:
+            observation = self._observe(call, step)
+            if observation.submitted is not None:
+                submission = {"submission": call["id"], "summary": observation.submitted}
+                return {"next": "verify", "step": step, **submission}  # type: ignore[typeddict-item]
+            last = call is calls[-1]
+            notice = budget_notice(step, session.settings.max_steps) if last else ""
+            self._answer(call["id"], step, observation, notice)
+        session.workspace.record(step)
+        self._run.sync()
+        return {"next": "think", "step": step}
+
+    def verify(self, state: State) -> State:
+        """Prove the change; a refuted one goes back to the model as the result of its submission."""
+        session, step = self._session, state["step"]
+        workspace = session.workspace
+        workspace.record(step)
+        patch = workspace.recorded_patch()
+        baseline = None
+        if patch.strip():
+            self._say("verification", "waiting for the baseline")
+            baseline = workspace.baseline()
+            if baseline and not any(self._run.of_kind("baseline")):
+                self._run.append("baseline", step, **baseline.summary())
+            self._say("verification", "proving the patch")
+        evidence = verify(workspace, patch, baseline=baseline)
+        self._run.append("verification", step, evidence=evidence.model_dump(mode="json"))
+        proofs = state["proofs"] + 1
+        submission = state.get("submission")
+        if submission is None:
+            return {"next": "finish", "proofs": proofs}
+        again = evidence.verdict is Verdict.REFUTED and proofs < MAX_PROOFS
+        text = _refutation(evidence) if again else "Submitted."
+        self._answer(submission, step, Observation(text, ok=not again), "")
+        if again and session.limit(step) is None:
+            return {"next": "think", "proofs": proofs, "submission": None}
+        return {"next": "finish", "proofs": proofs, "exit_reason": ExitReason.SUBMITTED}
+
+    def finish(self, state: State) -> State:
+        """Write the result and hand the patch over."""
+        reason = ExitReason(state["exit_reason"])
+        finish(self._session, reason, steps=state["step"], summary=state.get("summary", ""))
+        return {}
+
+    def _new_messages(self, state: State) -> list[Message]:
+        if not self._session.history.messages:
+            issue = render(
+                "issue",
+                workspace=WORKSPACE,
+                issue=self._session.issue,
+                test_command=self._session.settings.test_command,
+                repository_map="",
+            )
+            return [
+                {"role": "system", "content": render("system")},
+                {"role": "user", "content": issue},
+            ]
+        feedback = state.get("feedback")
+        return [{"role": "system", "content": feedback}] if feedback else []
+
+    def _recover(self, outcome: Outcome, bad: int) -> State:
+        raise NotImplementedError
+
+    def _observe(self, call: dict[str, Any], step: int) -> Observation:
+        """Run one call, or say why it was not run."""
+        if call["error"]:
+            return Observation(call["error"], ok=False)
+        if self._session.history.interrupted(call["id"]):
+            return Observation(
+                "Interrupted: the harness was stopped during this call, so what it did is unknown. "
+                "The tree is as it was after the last finished step. Call it again if you need it.",
+                ok=False,
+            )
+        self._run.append(
+            "tool_intent", step, call_id=call["id"], name=call["name"], arguments=call["arguments"]
+        )
+        try:
+            observation = self._session.tools.call(call["name"], call["arguments"])
+        except SandboxError as error:
+            return self._replace_sandbox(error)
+        warning = self._guard.note(call["name"], call["arguments"], observation.text)
+        extra = [f"[{note}]" for note in (*call["notes"], warning) if note]
+        if not extra:
+            return observation
+        return Observation(
+            "\n".join([observation.text, *extra]),
+            observation.ok,
+            observation.submitted,
+            observation.data,
+        )
+
+    def _replace_sandbox(self, error: SandboxError) -> Observation:
+        self._replacements += 1
+        if self._replacements > MAX_REPLACEMENTS:
+            raise error
+        self._session.workspace.replace()
+        return Observation(
+            f"The sandbox was lost during this call ({error}) and has been replaced. The tree is as "
+            "it was after the last finished step; processes and files outside it are gone.",
+            ok=False,
+        )
+
+    def _answer(self, call_id: str, step: int, observation: Observation, notice: str) -> None:
+        self._run.append(
+            "tool_result",
+            step,
+            call_id=call_id,
+            content=observation.text + notice,
+            ok=observation.ok,
+            data=observation.data,
+        )
+
+    def _say(self, phase: str, line: str) -> None:
+        self._run.append("progress", phase=phase, text=line)
+
+    def _show(self, progress: Progress) -> None:
+        self._run.append("delta", **asdict(progress))
+
+
+def _refutation(evidence: Evidence) -> str:
+    """Say to the model why its change was not accepted, and what to do."""
+    return render(
+        "refuted",
+        problem=evidence.problem,
+        violations=evidence.violations,
+        regressions=evidence.regressions[:20],
+        more=max(0, len(evidence.regressions) - 20),
+    ).strip()

@@ -1,0 +1,83 @@
+"""What the nodes of the graph work with: one run's log, model, tools and sandboxes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reapair.agent.context import History
+from reapair.agent.result import Evidence, ExitReason, Totals
+from reapair.tools import Toolbox, standard_tools
+
+if TYPE_CHECKING:
+    from reapair.agent.events import Event
+    from reapair.agent.model.types import Model
+    from reapair.agent.run import Run
+    from reapair.agent.settings import Settings
+    from reapair.agent.workspace import Workspace
+
+
+@dataclass
+class Session:
+    """One run at work. `issue` is the text to solve; `started` is on the monotonic clock."""
+
+    run: Run
+    settings: Settings
+    model: Model
+    workspace: Workspace
+    issue: str
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.history = History(self.run.events)
+        self.run.listen(self.history.apply)
+        self.tools = Toolbox(
+            standard_tools(
+                self.workspace.runner,
+                self.workspace.baseline,
+                lambda sandbox: self.workspace.snapshot.patch(sandbox).decode("utf-8", "replace"),
+            ),
+            self.workspace.sandbox,
+        )
+
+    def limit(self, step: int) -> ExitReason | None:
+        """Return the limit that forbids another step, if one does."""
+        if step >= self.settings.max_steps:
+            return ExitReason.STEP_LIMIT
+        if time.monotonic() - self.started >= self.settings.max_minutes * 60:
+            return ExitReason.TIME_LIMIT
+        return None
+
+    def with_deadline(self, ask: Callable[[], Any]) -> Any:
+        """Call `ask`, closing the model's connection when the run's time is up."""
+        left = self.settings.max_minutes * 60 - (time.monotonic() - self.started)
+        timer = threading.Timer(max(left, 0.0), self.model.cancel)
+        timer.daemon = True
+        timer.start()
+        try:
+            return ask()
+        finally:
+            timer.cancel()
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """The last proof on the run's own snapshot, if there was one."""
+        last: Event | None = None
+        for event in self.run.of_kind("verification"):
+            last = event if "on" not in event.data else last
+        return Evidence.model_validate(last.data["evidence"]) if last else None
+
+    def totals(self) -> Totals:
+        """Add up what all requests of the run cost."""
+        totals = Totals()
+        for event in self.run.events:
+            if event.kind in ("response", "discarded"):
+                usage = event.data["usage"]
+                totals.requests += 1
+                totals.prompt_tokens += usage["prompt_tokens"] or 0
+                totals.cached_tokens += usage["cached_tokens"] or 0
+                totals.completion_tokens += usage["completion_tokens"] or 0
+        return totals

@@ -1,0 +1,62 @@
+"""What a user can set: flag, then environment (`AGENT_*`, `OPENAI_*` where usual), then default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SandboxKind = Literal["auto", "docker", "podman", "bubblewrap", "none"]
+
+
+class Settings(BaseSettings):
+    """Settings of a run. Every value can be given by keyword too; that wins over the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AGENT_", env_ignore_empty=True, extra="forbid", populate_by_name=True
+    )
+
+    base_url: str | None = Field(
+        None, validation_alias=AliasChoices("AGENT_BASE_URL", "OPENAI_BASE_URL")
+    )
+    """OpenAI-compatible endpoint; None looks for a server on the usual local ports."""
+
+    api_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("AGENT_API_KEY", "OPENAI_API_KEY")
+    )
+    """Sent to `base_url` only, never to a server that was found by looking."""
+
+    model: str | None = None
+    """Model name; None takes the one the server has."""
+
+    sandbox: SandboxKind = "auto"
+    """Where commands run; `auto` takes the first of Docker, podman, bubblewrap that works."""
+
+    image: str | None = None
+    """Container image to work in; None takes our own base image."""
+
+    setup_command: str | None = None
+    """Run once with network before the first step, to install what the tests need."""
+
+    test_command: str | None = None
+    """Runs the whole suite; None finds pytest by itself."""
+
+    max_steps: int = Field(75, ge=1)
+    """Steps (one model turn and its tool calls) before the tree is taken as it is."""
+
+    max_minutes: float = Field(120, gt=0)
+    """Minutes before the tree is taken as it is."""
+
+    accept: Literal["proved", "regression_free"] = "proved"
+    """The weakest verdict that exits with 0."""
+
+    patch: Path | None = None
+    """Write the patch here and make no branch."""
+
+    apply: bool = False
+    """Put the change into the work tree and make no branch."""
+
+    runs: Path | None = None
+    """Directory that keeps the runs; None takes the user's state directory."""

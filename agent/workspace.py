@@ -1,0 +1,156 @@
+"""The sandboxes of a run: the one the model works in, the baseline's, fresh ones for the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reapair.sandbox import SandboxError, Snapshot, choose
+from reapair.tools import TestReport, TestRunner
+
+if TYPE_CHECKING:
+    from reapair.agent.run import Run
+    from reapair.agent.settings import Settings
+    from reapair.sandbox import Engine, Environment, Sandbox
+
+SUITE_SECONDS = 1800.0
+"""Longest that a whole test suite may run."""
+
+MANIFESTS = (
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "requirements*.txt",
+    "requirements/*.txt",
+    "tox.ini",
+    "uv.lock",
+    "poetry.lock",
+)
+"""Files that decide what the set-up installs: the environment is kept until one of them changes."""
+
+
+class Workspace:
+    """Snapshot, engine and environment of one run, and every sandbox made from them.
+
+    Args:
+        run: its directory holds the snapshot's objects.
+        repository: the user's repository; only read.
+    """
+
+    def __init__(self, run: Run, settings: Settings, repository: Path) -> None:
+        self._run = run
+        self._settings = settings
+        self.repository = repository
+        self._open: list[Sandbox] = []
+        self._main: Sandbox | None = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="baseline")
+        self._baseline: Future[TestReport] | None = None
+        self.runner = TestRunner(settings.test_command)
+        self.snapshot: Snapshot
+        self._engine: Engine
+        self._environment: Environment
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Take the snapshot, choose the engine, build the environment. Raises SandboxError."""
+        self.snapshot = Snapshot.of_work_tree(self.repository, self._run.directory / "store")
+        self._engine = choose(self._settings.sandbox, image=self._settings.image)
+        self._engine.sweep()
+        self._environment = self._engine.prepare(
+            self._manifests(), self._settings.setup_command, self.snapshot.load, say
+        )
+
+    @property
+    def kind(self) -> str:
+        """The kind of sandbox in use."""
+        return self._engine.kind
+
+    def _manifests(self) -> bytes:
+        files = sorted({file for glob in MANIFESTS for file in self.repository.glob(glob)})
+        return b"\0".join(
+            file.name.encode() + b"\0" + file.read_bytes()
+            for file in files
+            if file.is_file() and not file.is_symlink()
+        )
+
+    def fresh(self, snapshot: Snapshot | None = None) -> Sandbox:
+        """Start a sandbox that holds the snapshot and nothing else. The caller closes it."""
+        sandbox = self._engine.sandbox(self._environment, self._run.id)
+        self._open.append(sandbox)
+        sandbox.start()
+        (snapshot or self.snapshot).load(sandbox)
+        return sandbox
+
+    def discard(self, sandbox: Sandbox) -> None:
+        """Close a sandbox that `fresh` gave."""
+        sandbox.close()
+        self._open.remove(sandbox)
+
+    def sandbox(self) -> Sandbox:
+        """Return the sandbox the model works in; made, with the last recorded patch, when needed."""
+        if self._main is None:
+            self._main = self.fresh()
+            if patch := self.recorded_patch():
+                problem = self.snapshot.apply(self._main, patch)
+                if problem:
+                    raise SandboxError(f"The run's last patch does not apply any more: {problem}")
+        return self._main
+
+    def replace(self) -> None:
+        """Give up the model's sandbox; the next use makes one anew."""
+        if self._main is not None:
+            self.discard(self._main)
+            self._main = None
+
+    def patch(self) -> bytes:
+        """Return the change the model has made so far."""
+        return self.snapshot.patch(self.sandbox())
+
+    def record(self, step: int) -> None:
+        """Log the change made so far, if it is another one than before."""
+        patch = self.patch()
+        if patch == self.recorded_patch():
+            return
+        name = f"{len(list(self._run.of_kind('tree'))) + 1:04}.diff"
+        file = self._run.directory / "trees" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(patch)
+        self._run.append("tree", step, file=f"trees/{name}", bytes=len(patch))
+
+    def recorded_patch(self) -> bytes:
+        """Return the last change that was logged; empty when there is none."""
+        last = None
+        for last in self._run.of_kind("tree"):
+            pass
+        return (self._run.directory / last.data["file"]).read_bytes() if last else b""
+
+    def start_baseline(self) -> None:
+        """Run the suite on the untouched snapshot, in the background and in its own sandbox."""
+        self._baseline = self._executor.submit(self.run_suite)
+
+    def baseline(self) -> TestReport | None:
+        """Wait for the baseline; None when it could not be run at all."""
+        if self._baseline is None:
+            return None
+        try:
+            return self._baseline.result()
+        except SandboxError:
+            return None
+
+    def run_suite(self, patch: bytes = b"", snapshot: Snapshot | None = None) -> TestReport:
+        """Run the whole suite in a fresh sandbox. Raises SandboxError; ValueError: no clean apply."""
+        sandbox = self.fresh(snapshot)
+        try:
+            if patch and (problem := (snapshot or self.snapshot).apply(sandbox, patch)):
+                raise ValueError(problem)
+            return self.runner.run(sandbox, "all", SUITE_SECONDS)
+        finally:
+            self.discard(sandbox)
+
+    def close(self) -> None:
+        """End every sandbox, also those that other threads wait in."""
+        for sandbox in list(self._open):
+            sandbox.close()
+        self._open.clear()
+        self._executor.shutdown(wait=False, cancel_futures=True)
