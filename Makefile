@@ -1,0 +1,35 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check lint quick tiny-model clean
+
+demo: .venv/local
+	$(BIN)/agent demo
+
+test: .venv/dev lint
+	$(BIN)/pytest
+
+check: .venv/dev lint quick
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+quick: .venv/dev
+	$(BIN)/pytest -m "not engine and not llama"
+
+tiny-model:
+	scripts/tiny_model/make.sh
+
+.venv/local: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[local]'
+	touch $@
+
+.venv/dev: .venv/local
+	$(BIN)/pip install --quiet --editable '.[local,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv dist
