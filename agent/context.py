@@ -40,6 +40,7 @@ class History:
             self._intents.add(data["call_id"])
         elif event.kind == "tool_result":
             self._calls.pop(data["call_id"], None)
+            self._intents.discard(data["call_id"])
             self.messages.append(
                 {"role": "tool", "tool_call_id": data["call_id"], "content": data["content"]}
             )
