@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reapair.agent.events import Event
     from reapair.agent.result import Result
     from reapair.agent.settings import Settings
 
@@ -31,7 +34,9 @@ def main() -> None:
     except Exception as error:  # The last line of defence: no traceback for people.
         if "--debug" in sys.argv:
             raise
-        _fail(1, f"Internal error: {type(error).__name__}: {error}. Run again with --debug for more.")
+        _fail(
+            1, f"Internal error: {type(error).__name__}: {error}. Run again with --debug for more."
+        )
 
 
 @app.callback()
@@ -56,9 +61,7 @@ def solve(
     setup_command: Annotated[Text, typer.Option(help="Installs what tests need; network.")] = None,
     test_command: Annotated[Text, typer.Option(help="Runs the whole test suite.")] = None,
     image: Annotated[Text, typer.Option(help="Container image to work in.")] = None,
-    sandbox: Annotated[
-        Text, typer.Option(help="docker, podman, bubblewrap, none or auto.")
-    ] = None,
+    sandbox: Annotated[Text, typer.Option(help="docker, podman, bubblewrap, none or auto.")] = None,
     accept: Annotated[Text, typer.Option(help="Weakest verdict that exits 0.")] = None,
     patch: Annotated[Path | None, typer.Option(help="Write the patch here; no branch.")] = None,
     apply: Annotated[bool, typer.Option(help="Change the work tree; no branch.")] = False,
@@ -84,7 +87,31 @@ def solve(
         "patch": patch.absolute() if patch else None,
         "apply": apply or None,
     }
-    _run(_read_issue(issue), Path.cwd(), _settings(given), as_json=json)
+    from reapair.agent.solve import solve as solve_issue
+
+    text, settings = _read_issue(issue), _settings(given)
+    _show(
+        lambda on_event: solve_issue(text, Path.cwd(), settings, on_event=on_event),
+        settings,
+        as_json=json,
+    )
+
+
+@app.command()
+def demo(
+    sandbox: Annotated[
+        str, typer.Option(help="docker, podman, bubblewrap, none or auto.")
+    ] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,  # noqa: ARG001
+) -> None:
+    """Fix a bug in a small repository with a tiny model; both ship with this program."""
+    from reapair.agent.demo.play import INTRODUCTION, play
+
+    if not json:
+        typer.echo(INTRODUCTION)
+    settings = _settings({"sandbox": sandbox})
+    _show(lambda on_event: play(on_event, sandbox=settings.sandbox), settings, as_json=json)
 
 
 def _settings(given: dict[str, Any]) -> Settings:
@@ -115,15 +142,16 @@ def _read_issue(issue: str) -> str:
     return issue
 
 
-def _run(issue: str, repository: Path, settings: Settings, *, as_json: bool) -> NoReturn:
-    """Solve and show; never returns."""
+def _show(
+    job: Callable[[Callable[[Event], None]], Result], settings: Settings, *, as_json: bool
+) -> NoReturn:
+    """Do the job, show it as it happens, leave with its exit code."""
     from rich.console import Console
 
     from reapair.agent.console import Screen, print_json
     from reapair.agent.model.types import ModelError
     from reapair.agent.run import RunError
     from reapair.agent.solve import UsageError
-    from reapair.agent.solve import solve as solve_issue
 
     screen = Screen(Console())
     stopped: list[int] = []
@@ -134,9 +162,7 @@ def _run(issue: str, repository: Path, settings: Settings, *, as_json: bool) -> 
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        result = solve_issue(
-            issue, repository, settings, on_event=print_json if as_json else screen.show
-        )
+        result = job(print_json if as_json else screen.show)
     except UsageError as error:
         _fail(2, str(error))
     except ModelError as error:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from reapair.agent.events import Event
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
 
 VERDICT_STYLE = {
     Verdict.PROVED: ("bold green", "a test failed before and passes now; nothing else broke"),
@@ -140,7 +142,11 @@ def _evidence(result: Result) -> list[str]:
     if evidence.problem:
         lines.append(evidence.problem)
     used = result.usage
-    cached = f" ({100 * used.cached_tokens // used.prompt_tokens} % reused)" if used.prompt_tokens else ""
+    cached = (
+        f" ({100 * used.cached_tokens // used.prompt_tokens} % reused)"
+        if used.prompt_tokens
+        else ""
+    )
     lines.append(
         f"{result.steps} steps, {used.requests} requests, {used.prompt_tokens} prompt tokens"
         f"{cached}, {used.completion_tokens} generated"

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reapair.agent.handover import HandoverError, apply_to_work_tree, slugify, to_branch, write_patch
+from reapair.agent.handover import (
+    HandoverError,
+    apply_to_work_tree,
+    slugify,
+    to_branch,
+    write_patch,
+)
+from reapair.sandbox.policy import changed_files
+
 from reapair.agent.result import Evidence, ExitReason, Result, Verdict
 from reapair.agent.verify import verify
 from reapair.sandbox import Snapshot
-from reapair.sandbox.policy import changed_files
 
 if TYPE_CHECKING:
     from reapair.agent.session import Session

@@ -9,7 +9,6 @@ from reapair.agent.context import budget_notice
 from reapair.agent.finish import finish
 from reapair.agent.graph import State
 from reapair.agent.model.loops import LoopGuard
-from reapair.agent.model.recovery import decide
 from reapair.agent.model.types import Message, Outcome, Progress, RequestOptions
 from reapair.agent.result import Evidence, ExitReason, Verdict
 from reapair.agent.verify import verify
@@ -108,7 +107,7 @@ class Nodes:
         return {"next": "think", "step": step}
 
     def verify(self, state: State) -> State:
-        """Prove the change; a refuted one goes back to the model as the result of its submission."""
+        """Prove the change; a refuted one goes back to the model as its submission's result."""
         session, step = self._session, state["step"]
         workspace = session.workspace
         workspace.record(step)
@@ -117,7 +116,7 @@ class Nodes:
         if patch.strip():
             self._say("verification", "waiting for the baseline")
             baseline = workspace.baseline()
-            if baseline and not any(self._run.of_kind("baseline")):
+            if baseline and not self._run.of_kind("baseline"):
                 self._run.append("baseline", step, **baseline.summary())
             self._say("verification", "proving the patch")
         evidence = verify(workspace, patch, baseline=baseline)
@@ -192,8 +191,8 @@ class Nodes:
             raise error
         self._session.workspace.replace()
         return Observation(
-            f"The sandbox was lost during this call ({error}) and has been replaced. The tree is as "
-            "it was after the last finished step; processes and files outside it are gone.",
+            f"The sandbox was lost during this call ({error}) and has been replaced. The tree is "
+            "as it was after the last finished step; processes and files outside it are gone.",
             ok=False,
         )
 

@@ -1,4 +1,4 @@
-"""What a run ends with: verdict, evidence, exit reason and exit code. The same object everywhere."""
+"""What a run ends with: verdict, evidence, exit reason and exit code, the same everywhere."""
 
 from __future__ import annotations
 

@@ -41,7 +41,9 @@ class Run:
             self._lock = _lock(directory / "lock")
             self._log = (directory / "events.jsonl").open("a+b")
         except OSError as error:
-            raise RunError(f"The run's directory cannot be used: {error}. Free or mend it.") from error
+            raise RunError(
+                f"The run's directory cannot be used: {error}. Free or mend it."
+            ) from error
         self._events = list(_recover(self._log))
         self._listeners: list[Callable[[Event], None]] = []
         # The baseline reports from its own thread.
@@ -58,9 +60,9 @@ class Run:
         """All stored events, oldest first."""
         return self._events
 
-    def of_kind(self, kind: Kind) -> Iterable[Event]:
+    def of_kind(self, kind: Kind) -> list[Event]:
         """Return the stored events of one kind, oldest first."""
-        return (event for event in self._events if event.kind == kind)
+        return [event for event in self._events if event.kind == kind]
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event from now on, live ones too."""

@@ -13,7 +13,6 @@ from reapair.agent.result import Evidence, ExitReason, Totals
 from reapair.tools import Toolbox, standard_tools
 
 if TYPE_CHECKING:
-    from reapair.agent.events import Event
     from reapair.agent.model.types import Model
     from reapair.agent.run import Run
     from reapair.agent.settings import Settings
@@ -65,10 +64,10 @@ class Session:
     @property
     def evidence(self) -> Evidence | None:
         """The last proof on the run's own snapshot, if there was one."""
-        last: Event | None = None
-        for event in self.run.of_kind("verification"):
-            last = event if "on" not in event.data else last
-        return Evidence.model_validate(last.data["evidence"]) if last else None
+        for event in reversed(self.run.of_kind("verification")):
+            if "on" not in event.data:
+                return Evidence.model_validate(event.data["evidence"])
+        return None
 
     def totals(self) -> Totals:
         """Add up what all requests of the run cost."""

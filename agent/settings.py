@@ -12,7 +12,7 @@ SandboxKind = Literal["auto", "docker", "podman", "bubblewrap", "none"]
 
 
 class Settings(BaseSettings):
-    """Settings of a run. Every value can be given by keyword too; that wins over the environment."""
+    """Settings of a run. A value given by keyword wins over the environment."""
 
     model_config = SettingsConfigDict(
         env_prefix="AGENT_", env_ignore_empty=True, extra="forbid", populate_by_name=True

@@ -1,14 +1,15 @@
-"""The proof: what a patch does to the tests, seen in fresh sandboxes and never by the model's word."""
+"""The proof: what a patch does to the tests, seen in fresh sandboxes, never by hearsay."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from reapair.agent.result import Evidence, Reproduction, Suite, Verdict
 from reapair.sandbox.policy import changed_files, check
+
+from reapair.agent.result import Evidence, Reproduction, Suite, Verdict
+from reapair.tools.files import is_test_file
 
 if TYPE_CHECKING:
     from reapair.agent.workspace import Workspace
@@ -166,15 +167,3 @@ def split(patch: bytes) -> list[bytes]:
 
 def _is_tests(part: bytes) -> bool:
     return all(is_test_file(path) for path in changed_files(part))
-
-
-def is_test_file(path: str) -> bool:
-    """Tell whether a path is a test or a test's support file, by the usual names."""
-    pure = PurePosixPath(path)
-    directories = {"test", "tests", "testing", "__tests__", "spec"}
-    return (
-        bool(directories & set(pure.parts[:-1]))
-        or pure.name == "conftest.py"
-        or pure.stem.startswith("test_")
-        or pure.stem.endswith(("_test", "_tests", ".test", ".spec"))
-    )

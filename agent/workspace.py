@@ -88,7 +88,7 @@ class Workspace:
         self._open.remove(sandbox)
 
     def sandbox(self) -> Sandbox:
-        """Return the sandbox the model works in; made, with the last recorded patch, when needed."""
+        """Return the model's sandbox; made, with the last recorded patch in it, when needed."""
         if self._main is None:
             self._main = self.fresh()
             if patch := self.recorded_patch():
@@ -120,10 +120,8 @@ class Workspace:
 
     def recorded_patch(self) -> bytes:
         """Return the last change that was logged; empty when there is none."""
-        last = None
-        for last in self._run.of_kind("tree"):
-            pass
-        return (self._run.directory / last.data["file"]).read_bytes() if last else b""
+        trees = self._run.of_kind("tree")
+        return (self._run.directory / trees[-1].data["file"]).read_bytes() if trees else b""
 
     def start_baseline(self) -> None:
         """Run the suite on the untouched snapshot, in the background and in its own sandbox."""
@@ -139,7 +137,7 @@ class Workspace:
             return None
 
     def run_suite(self, patch: bytes = b"", snapshot: Snapshot | None = None) -> TestReport:
-        """Run the whole suite in a fresh sandbox. Raises SandboxError; ValueError: no clean apply."""
+        """Run the suite in a fresh sandbox. Raises SandboxError; ValueError: does not apply."""
         sandbox = self.fresh(snapshot)
         try:
             if patch and (problem := (snapshot or self.snapshot).apply(sandbox, patch)):
