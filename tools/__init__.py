@@ -1,1 +1,59 @@
-"""room"""
+"""What the model can do in a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reapair.sandbox.base import Sandbox
+from reapair.tools.base import Observation, Parameters, Tool, Toolbox, ToolError, schema
+from reapair.tools.bash import Bash
+from reapair.tools.edit import Edit
+from reapair.tools.files import is_test_file
+from reapair.tools.observation import clip, stable
+from reapair.tools.progress import Progress
+from reapair.tools.read import Read
+from reapair.tools.run_tests import RunTests
+from reapair.tools.search import Search
+from reapair.tools.submit import Submit, changed_files
+from reapair.tools.testing import Status, TestReport, TestRunner
+
+__all__ = [
+    "Observation",
+    "Parameters",
+    "Status",
+    "TestReport",
+    "TestRunner",
+    "Tool",
+    "ToolError",
+    "Toolbox",
+    "changed_files",
+    "clip",
+    "is_test_file",
+    "schema",
+    "stable",
+    "standard_tools",
+]
+
+
+def standard_tools(
+    test_runner: TestRunner,
+    baseline: Callable[[], TestReport | None],
+    diff: Callable[[Sandbox], str],
+) -> list[Tool[Any]]:
+    """Return the tools of a run, in the order offered to the model.
+
+    Args:
+        test_runner: runs the repository's tests.
+        baseline: returns the report of the untouched repository; may wait for it. None: no such.
+        diff: returns the patch text of everything changed so far, new files included.
+    """
+    progress = Progress(diff)
+    return [
+        Read(),
+        Search(),
+        Edit(),
+        RunTests(test_runner, baseline, progress),
+        Bash(),
+        Submit(progress),
+    ]

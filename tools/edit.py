@@ -1,0 +1,208 @@
+"""The tool `edit`: exact, unique replacement in one file."""
+
+from __future__ import annotations
+
+import difflib
+
+from pydantic import Field
+
+from reapair.sandbox.base import Sandbox
+from reapair.tools.base import Observation, Parameters, Tool, ToolError
+from reapair.tools.files import (
+    decode,
+    is_test_file,
+    missing,
+    relative,
+    split_lines,
+)
+from reapair.tools.matching import NoMatch, Replacement, SeveralMatches, find
+from reapair.tools.observation import clip_line, count, listed, numbered
+from reapair.tools.source import is_python, syntax_errors
+
+CONTEXT = 3
+"""Lines shown around a change."""
+
+SHOWN = 40
+"""Most changed lines shown."""
+
+
+class EditParameters(Parameters):
+    """What `edit` takes."""
+
+    path: str = Field(description="File, relative to the repository root.")
+    old_str: str = Field(
+        description="Text to replace: exactly as in the file, once there. Empty creates the file."
+    )
+    new_str: str = Field(description="Text to put in its place. Empty deletes.")
+
+
+class Edit(Tool[EditParameters]):
+    """Replaces text in a file, or creates one."""
+
+    name = "edit"
+    description = "Replace old_str with new_str in a file, or create a file. Shows the new lines."
+    parameters = EditParameters
+
+    def run(self, arguments: EditParameters, sandbox: Sandbox) -> Observation:
+        """Change one place, or nothing at all."""
+        path = relative(arguments.path)
+        if path.startswith("/") and not path.startswith("/tmp/"):  # noqa: S108 - in the sandbox
+            raise ToolError(f"{path} lies outside the repository; only files inside can be edited.")
+        if path == ".git" or path.startswith(".git/"):
+            raise ToolError("Files in .git cannot be edited.")
+        old, new = arguments.old_str.replace("\r\n", "\n"), arguments.new_str.replace("\r\n", "\n")
+        data = _read(path, sandbox)
+        if not old:
+            return _create(path, new, data, sandbox)
+        if data is None:
+            raise missing(path, sandbox)
+        if old == new:
+            raise ToolError("Nothing was changed: old_str and new_str are the same.")
+        file = decode(data)
+        if file is None:
+            raise ToolError(f"{path} is a binary file and cannot be edited as text.")
+        plain = file.text.replace("\r\n", "\n")
+        change = _find(path, plain, old, new)
+        after = plain[: change.start] + change.new + plain[change.end :]
+        if after == plain:
+            raise ToolError(f"Nothing was changed: {path} reads like that already.")
+        _write(path, file.encode(_with_line_endings(file.text, plain, change)), sandbox)
+        return _report(path, plain, after, change)
+
+
+def _read(path: str, sandbox: Sandbox) -> bytes | None:
+    try:
+        return sandbox.read(path)
+    except FileNotFoundError:
+        return None
+    except IsADirectoryError:
+        raise ToolError(f"{path} is a directory. Name a file in it.") from None
+    except OSError:
+        raise ToolError(f"{path} cannot be read: no permission, or no regular file.") from None
+
+
+def _write(path: str, data: bytes, sandbox: Sandbox) -> None:
+    try:
+        sandbox.write(path, data)
+    except OSError as error:
+        raise ToolError(f"Nothing was changed: {error}") from None
+
+
+def _create(path: str, new: str, data: bytes | None, sandbox: Sandbox) -> Observation:
+    if data:
+        number = len(split_lines(data.decode("utf-8", "replace")))
+        raise ToolError(
+            f"Nothing was changed: {path} exists already ({count(number, 'line')}) and old_str is "
+            f"empty. Read it, and give the text to replace as old_str."
+        )
+    _write(path, new.encode("utf-8", "surrogatepass"), sandbox)
+    number = len(split_lines(new))
+    text = f"Created {path} ({count(number, 'line')})."
+    errors = syntax_errors(new) if is_python(path) else []
+    return Observation(text + _syntax_note(path, new, errors), data=_facts(path, 1, number, False))
+
+
+def _find(path: str, text: str, old: str, new: str) -> Replacement:
+    try:
+        return find(text, old, new)
+    except SeveralMatches as several:
+        places = listed([str(line) for line in several.lines])
+        raise ToolError(
+            f"Nothing was changed: old_str stands {len(several.lines)} times in {path}, at lines "
+            f"{places}. Add lines before or after it to say which one."
+        ) from None
+    except NoMatch as none:
+        raise ToolError(_miss(path, text, old, none.lines)) from None
+
+
+def _miss(path: str, text: str, old: str, near: range | None) -> str:
+    """Say that the text is not there, and show the real text nearest to it."""
+    start = f"Nothing was changed: old_str is not in {path}."
+    if near is None:
+        return f"{start} Nothing there is like it. Read the file, or search for the right one."
+    lines = split_lines(text)[near.start : near.stop][:SHOWN]
+    last = near.start + len(lines)
+    differing = "\n".join(_differences(old.strip("\n").split("\n"), lines))
+    return (
+        f"{start} The nearest text is lines {near.start + 1}-{last}:\n"
+        f"{numbered(lines, near.start + 1)}\n"
+        f"Differences (- old_str, + file):\n{differing}\n"
+        "Give old_str exactly as in the file, without the line numbers."
+    )
+
+
+def _differences(given: list[str], real: list[str]) -> list[str]:
+    rows = [row for row in difflib.ndiff(given, real) if row[0] in "-+"]
+    return [clip_line(row.replace("\t", "\\t")) for row in rows[:SHOWN]] or ["(end of the lines)"]
+
+
+def _with_line_endings(original: str, plain: str, change: Replacement) -> str:
+    """Apply the change to the original text, keeping every line ending outside of what changed."""
+    start, end, new = change.start, change.end, change.new
+    while start < end and new and plain[start] == new[0]:
+        start, new = start + 1, new[1:]
+    while start < end and new and plain[end - 1] == new[-1]:
+        end, new = end - 1, new[:-1]
+    if "\r\n" not in original:
+        return original[:start] + new + original[end:]
+    begin, stop = _offset(original, start), _offset(original, end)
+    if _ending(original, begin) == "\r\n":
+        new = new.replace("\n", "\r\n")
+    return original[:begin] + new + original[stop:]
+
+
+def _offset(original: str, position: int) -> int:
+    """Return where a position of the text with bare line feeds lies in the original."""
+    place = 0
+    for line in original.split("\r\n"):
+        if position <= len(line):
+            return place + position
+        position -= len(line) + 1
+        place += len(line) + 2
+    return len(original)
+
+
+def _ending(original: str, place: int) -> str:
+    """Return the ending of the line at an offset, or of the one before it at the end."""
+    feed = original.find("\n", place)
+    if feed < 0:
+        feed = original.rfind("\n")
+    return "\r\n" if original[max(feed - 1, 0) : feed + 1] == "\r\n" else "\n"
+
+
+def _report(path: str, before: str, after: str, change: Replacement) -> Observation:
+    lines = split_lines(after)
+    first = before.count("\n", 0, change.start) + 1
+    last = max(first, first + len(split_lines(change.new)) - 1)
+    top, bottom = max(first - CONTEXT, 1), min(last + CONTEXT, len(lines))
+    if bottom - top >= SHOWN:
+        bottom = top + SHOWN - 1
+    told = f"Edited {path}." + (f" {change.note}" if change.note else "")
+    view = numbered(lines[top - 1 : bottom], top)
+    if view:
+        told += f"\nLines {top}-{bottom} are now:\n{view}"
+    if is_python(path):
+        was = len(syntax_errors(before))
+        errors = syntax_errors(after)
+        told += _syntax_note(path, after, errors) if len(errors) > was else ""
+    return Observation(told, data=_facts(path, first, last, True))
+
+
+def _syntax_note(path: str, text: str, errors: list[int]) -> str:
+    if not errors:
+        return ""
+    line = errors[0]
+    source = (split_lines(text)[line - 1 : line] or [""])[0].strip()
+    return (
+        f"\nSyntax error that was not there before, near line {line} of {path}: "
+        f"{clip_line(source, 120)}\nFix it with another edit."
+    )
+
+
+def _facts(path: str, first: int, last: int, existed: bool) -> dict[str, object]:
+    return {
+        "path": path,
+        "lines": [first, last],
+        "created": not existed,
+        "test_file": existed and is_test_file(path),
+    }

@@ -1,0 +1,92 @@
+"""The tool `submit`: the first call reviews, the second hands in."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import Field
+
+from reapair.sandbox.base import Sandbox
+from reapair.tools.base import Observation, Parameters, Tool, ToolError
+from reapair.tools.files import is_test_file
+from reapair.tools.observation import clip, listed
+from reapair.tools.progress import Progress, fingerprint
+
+DIFF_LIMIT = 8_000
+"""Bytes of the diff shown for review."""
+
+MOST_REVIEWS = 2
+
+
+class SubmitParameters(Parameters):
+    """What `submit` takes."""
+
+    summary: str = Field(
+        description="What was wrong, what you changed, and what you assumed, in a few sentences."
+    )
+
+
+class Submit(Tool[SubmitParameters]):
+    """Shows the change, then hands it in."""
+
+    name = "submit"
+    description = (
+        "Hand in your change. The first call shows it for review; calling again hands it in and "
+        "ends the task."
+    )
+    parameters = SubmitParameters
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._reviewed = ""
+        self._reviews = 0
+
+    def run(self, arguments: SubmitParameters, sandbox: Sandbox) -> Observation:
+        """Review, or hand in what was reviewed."""
+        summary = arguments.summary.strip()
+        if not summary:
+            raise ToolError("summary is empty. Say what was wrong and what you changed.")
+        patch = self._progress.diff(sandbox)
+        print_of = fingerprint(patch)
+        if self._reviews and (print_of == self._reviewed or self._reviews >= MOST_REVIEWS):
+            return Observation("Handed in.", submitted=summary)
+        again = self._reviews > 0
+        self._reviewed, self._reviews = print_of, self._reviews + 1
+        return Observation(_review(patch, self._progress.runs_on(patch), again))
+
+
+def _review(patch: str, runs: dict[str, str], again: bool) -> str:
+    if not patch.strip():
+        return (
+            "Not handed in yet: nothing in the repository has changed. "
+            "Fix the issue first. If there is nothing to fix, call submit again."
+        )
+    head = "The change is another one than you reviewed" if again else "Not handed in yet"
+    shown = re.sub(r"^index \w+\.\..*\n", "", patch.rstrip("\n"), flags=re.MULTILINE)
+    rows = [f"{head}. Review it:", "<diff>", clip(shown, DIFF_LIMIT), "</diff>"]
+    created, changed = changed_files(patch)
+    scratch = [name for name in created if not is_test_file(name)]
+    tests = [name for name in changed if is_test_file(name)]
+    if scratch:
+        rows.append(f"New files: {listed(scratch)}. Delete those that are only scratch.")
+    if tests:
+        rows.append(f"Existing tests changed: {listed(tests)}. Undo that unless the issue asks.")
+    if runs:
+        told = "; ".join(f"{selector}: {counts}" for selector, counts in runs.items())
+        rows.append(f"Tests run on this change: {told}.")
+    else:
+        rows.append("Tests run on this change: none. Run them before you hand in.")
+    rows.append("If the change is right and complete, call submit again. Otherwise go on working.")
+    return "\n".join(rows)
+
+
+def changed_files(patch: str) -> tuple[list[str], list[str]]:
+    """Return the paths a Git patch creates, and those it changes or deletes, sorted."""
+    created: list[str] = []
+    changed: list[str] = []
+    for part in re.split(r"^(?=diff --git )", patch, flags=re.MULTILINE):
+        name = re.match(r'diff --git "?a/.*?"? "?b/(.*?)"?$', part, re.MULTILINE)
+        if name:
+            header = part.split("\n@@", 1)[0]
+            (created if "\nnew file mode" in header else changed).append(name.group(1))
+    return sorted(created), sorted(changed)
