@@ -1,0 +1,292 @@
+"""The sandbox in a container of Docker, or of podman through its Docker-compatible socket."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from reapair.sandbox.base import OUTPUT_LIMIT, WORKSPACE, ExecResult, Kind, Sandbox, SandboxError
+from reapair.sandbox.docker_exec import USER, ExecSocket
+from reapair.sandbox.labels import owner_labels
+from reapair.sandbox.limits import COMMAND_ENVIRONMENT, HOME, MIB, TMP, Limits
+from reapair.sandbox.output import HeadTail, Listener
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+SECRETS = "/run/setup"
+"""A small tmpfs of the set-up container: what is put there never gets into an image."""
+
+_PODMAN_DEADLINE = 24 * 3600
+_POLL = 0.1
+_DETACHED_GRACE = 0.3
+
+# The first line of stdin holds the length of the command's own input; until it comes nothing runs.
+_GATE = 'read -r n; [ "$n" = 0 ] && exec "$@" </dev/null; head -c "$n" | "$@"'
+
+_KILL_AND_COUNT = (
+    "kill -9 -1; cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events"
+)
+
+
+class DockerSandbox(Sandbox):
+    """A hardened container that lives only as long as this process holds its standard input.
+
+    PID 1 is `cat` as root without capabilities, so commands (uid 1000) cannot end it; when the
+    owner dies, even by SIGKILL, `cat` reads its end of file and the engine removes the container.
+
+    Args:
+        connect: makes an API client; every sandbox has one of its own.
+        image: what to run, with `sh`, `cat`, `head` and a /testbed that belongs to uid 1000.
+        run_id: goes into the labels.
+        kind: "docker", or "podman", where the lease on stdin does not hold and a deadline is used.
+        setup: True for the phase that installs dependencies: network, a writable root, and no
+            volumes, so that the container can be committed to an image.
+        listener: is shown all output while it comes.
+        runtime: another OCI runtime of the engine, such as gVisor's `runsc`.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], APIClient],
+        image: str,
+        run_id: str,
+        *,
+        kind: Kind = "docker",
+        limits: Limits | None = None,
+        setup: bool = False,
+        listener: Listener | None = None,
+        runtime: str | None = None,
+    ) -> None:
+        self.kind = kind
+        self.container = ""
+        self._connect = connect
+        self._image = image
+        self._run_id = run_id
+        self._limits = limits or Limits()
+        self._setup = setup
+        self._listener = listener
+        self._runtime = runtime
+        self._api: APIClient | None = None
+        self._lease: Any = None
+        self._shell = "/bin/sh"
+        self._oom_kills = 0
+
+    @property
+    def api(self) -> APIClient:
+        """The client of this sandbox. Raises SandboxError before `start` and after `close`."""
+        if self._api is None:
+            raise SandboxError("The sandbox is not running.")
+        return self._api
+
+    def start(self) -> None:
+        """Create and start the container. Raises SandboxError."""
+        from docker.errors import DockerException
+
+        try:
+            self._api = self._connect()
+            self.container = self._create(self._api)
+            self._lease = self._api.attach_socket(self.container, params={"stdin": 1, "stream": 1})
+            self._api.start(self.container)
+            if self.exec(["/bin/sh", "-c", "command -v bash"]).ok:
+                self._shell = "bash"
+        except (DockerException, OSError) as error:
+            self.close()
+            raise SandboxError(f"{self.kind} could not start a sandbox: {error}") from error
+
+    def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float = 60.0,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        output_limit: int = OUTPUT_LIMIT,
+    ) -> ExecResult:
+        """Run a command in a process of its own; see `Sandbox.exec`."""
+        from docker.errors import DockerException
+
+        argv = [self._shell, "-c", command] if isinstance(command, str) else list(command)
+        outputs = (
+            HeadTail(output_limit, self._listener),
+            HeadTail(output_limit, self._listener),
+        )
+        api = self.api
+        if not self._alive():
+            self.close()
+            return ExecResult(None, b"", died=True)
+        try:
+            return self._run(api, argv, outputs, stdin, env or {}, timeout)
+        except (DockerException, OSError, SandboxError) as error:
+            if self._alive():
+                raise SandboxError(f"{self.kind} could not run a command: {error}") from error
+            self.close()
+            return _result(None, outputs, died=True)
+
+    def close(self) -> None:
+        """Let go of the lease and remove the container with its volumes."""
+        from docker.errors import DockerException
+
+        api, self._api = self._api, None
+        if self._lease is not None:
+            with contextlib.suppress(OSError):
+                self._lease._sock.close()
+                self._lease.close()
+            self._lease = None
+        if api is None:
+            return
+        if self.container:
+            # The engine removes it too, as soon as `cat` ends: whoever comes first.
+            with contextlib.suppress(DockerException, OSError):
+                api.remove_container(self.container, v=True, force=True)
+        api.close()
+
+    def _create(self, api: APIClient) -> str:
+        podman = self.kind == "podman"
+        created = api.create_container(
+            self._image,
+            [str(_PODMAN_DEADLINE), "cat"] if podman else [],
+            entrypoint=["timeout" if podman else "cat"],
+            hostname="sandbox",
+            user="0:0",
+            stdin_open=True,
+            detach=False,
+            environment=COMMAND_ENVIRONMENT,
+            working_dir=WORKSPACE,
+            labels=owner_labels(self._run_id),
+            healthcheck={"test": ["NONE"]},
+            host_config=api.create_host_config(**self._host_config(api)),
+        )
+        return str(created["Id"])
+
+    def _host_config(self, api: APIClient) -> dict[str, Any]:
+        from docker.types import LogConfig, Mount, Ulimit
+
+        limits, labels = self._limits, owner_labels(self._run_id)
+        config: dict[str, Any] = {
+            "auto_remove": True,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "ipc_mode": "private",
+            "init": self.kind == "docker",
+            "pids_limit": limits.processes,
+            "mem_limit": limits.memory,
+            "memswap_limit": limits.memory,
+            "nano_cpus": int(min(limits.cpus, api.info()["NCPU"]) * 1_000_000_000),
+            "ulimits": [
+                Ulimit(name="fsize", soft=limits.file, hard=limits.file),
+                Ulimit(name="core", soft=0, hard=0),
+            ],
+            "log_config": LogConfig(type="none"),
+            "runtime": self._runtime,
+        }
+        if self._setup:
+            return config | {"tmpfs": {SECRETS: f"rw,noexec,nosuid,nodev,size={MIB},mode=1777"}}
+        return config | {
+            "network_mode": "none",
+            "read_only": True,
+            "tmpfs": {TMP: f"rw,exec,nosuid,nodev,size={limits.tmp},mode=1777"},
+            "mounts": [
+                Mount(target=place, source="", type="volume", labels=labels)
+                for place in (WORKSPACE, HOME)
+            ],
+        }
+
+    def _run(
+        self,
+        api: APIClient,
+        argv: list[str],
+        outputs: tuple[HeadTail, HeadTail],
+        stdin: bytes,
+        env: Mapping[str, str],
+        timeout: float,
+    ) -> ExecResult:
+        stream = ExecSocket(
+            api, self.container, ["/bin/sh", "-c", _GATE, "sh", *argv], env, WORKSPACE
+        )
+        try:
+            stream.send(b"%d\n" % len(stdin) + stdin)
+            timed_out = self._drain(api, stream, outputs, time.monotonic() + timeout)
+        finally:
+            # An open stream that nobody reads makes some engines hang in the kill that follows.
+            stream.close()
+        oom = self._kill_all()
+        if not self._alive():
+            self.close()
+            return _result(None, outputs, oom=oom, died=True)
+        if timed_out:
+            return _result(None, outputs, oom=oom, timed_out=True)
+        return _result(self._exit_code(api, stream.id), outputs, oom=oom)
+
+    def _drain(
+        self,
+        api: APIClient,
+        stream: ExecSocket,
+        outputs: tuple[HeadTail, HeadTail],
+        deadline: float,
+    ) -> bool:
+        """Read until the command has ended; True when the deadline came first."""
+        ended_at: float | None = None
+        while (left := deadline - time.monotonic()) > 0:
+            frames = stream.step(min(left, _POLL))
+            if frames is None:
+                return False
+            for kind, data in frames:
+                outputs[1 if kind == 2 else 0].feed(data)
+            if frames or api.exec_inspect(stream.id)["Running"]:
+                continue
+            # Something the command left behind holds its output open; give late bytes a moment.
+            ended_at = ended_at or time.monotonic()
+            if time.monotonic() - ended_at > _DETACHED_GRACE:
+                return False
+        return True
+
+    def _exit_code(self, api: APIClient, exec_id: str) -> int | None:
+        for _ in range(50):
+            state = api.exec_inspect(exec_id)
+            if not state["Running"]:
+                return int(state["ExitCode"])
+            time.sleep(0.02)
+        return None
+
+    def _kill_all(self) -> bool:
+        """End everything that runs as uid 1000; True when the kernel has killed for memory."""
+        created = self.api.exec_create(
+            self.container, ["/bin/sh", "-c", _KILL_AND_COUNT], user=USER, stderr=False
+        )
+        output: bytes = self.api.exec_start(created["Id"])
+        kills = sum(
+            int(line.split()[1]) for line in output.splitlines() if line.startswith(b"oom_kill ")
+        )
+        oom, self._oom_kills = kills > self._oom_kills, max(kills, self._oom_kills)
+        return oom
+
+    def _alive(self) -> bool:
+        from docker.errors import DockerException
+
+        try:
+            return bool(self.api.inspect_container(self.container)["State"]["Running"])
+        except (DockerException, OSError, SandboxError):
+            return False
+
+
+def _result(
+    exit_code: int | None,
+    outputs: tuple[HeadTail, HeadTail],
+    *,
+    oom: bool = False,
+    timed_out: bool = False,
+    died: bool = False,
+) -> ExecResult:
+    stdout, stderr = outputs
+    return ExecResult(
+        exit_code,
+        stdout.value,
+        stderr.value,
+        dropped=stdout.dropped + stderr.dropped,
+        timed_out=timed_out,
+        oom=oom,
+        died=died,
+    )

@@ -1,0 +1,214 @@
+"""Docker, or podman behind a Docker-compatible socket, as the engine of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from reapair.sandbox.base import WORKSPACE, Sandbox, SandboxError
+from reapair.sandbox.docker import SECRETS, DockerSandbox
+from reapair.sandbox.environment import (
+    PYTEST_SETUP,
+    Engine,
+    Environment,
+    SetupError,
+    environment_key,
+    install,
+)
+from reapair.sandbox.labels import HOST, PREFIX, orphaned
+from reapair.sandbox.output import Listener, by_line
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_API_SECONDS = 120
+_IMAGE_LABEL = PREFIX + "image"
+
+_FROM_USER = f"""FROM {{image}}
+USER 0:0
+RUN command -v git >/dev/null || {{{{ echo 'git is missing' >&2; exit 1; }}}}
+RUN mkdir -p {WORKSPACE} /home/agent && chown -R 1000:1000 {WORKSPACE} /home/agent
+"""
+
+
+class DockerEngine(Engine):
+    """Sandboxes in containers.
+
+    Args:
+        kind: "docker" is found the way the `docker` command finds it (DOCKER_HOST), "podman" by
+            its socket (CONTAINER_HOST).
+        image: the user's own image instead of ours; it needs `sh` and `git`.
+    """
+
+    def __init__(self, kind: Literal["docker", "podman"] = "docker", image: str | None = None):
+        self.kind: Literal["docker", "podman"] = kind
+        self._user_image = image
+        self._base = ""
+
+    def connect(self) -> APIClient:
+        """Return a new client of the engine's API. Raises SandboxError when nothing answers."""
+        import docker
+        from docker.errors import DockerException
+
+        try:
+            if self.kind == "docker":
+                return docker.from_env(timeout=_API_SECONDS).api
+            return docker.APIClient(base_url=_podman_socket(), version="auto", timeout=_API_SECONDS)
+        except DockerException as error:
+            raise SandboxError(f"{self.kind} does not answer: {error}") from error
+
+    @contextmanager
+    def _client(self) -> Iterator[APIClient]:
+        api = self.connect()
+        try:
+            yield api
+        finally:
+            api.close()
+
+    def check(self) -> None:
+        """Run `true` in a container of the image that sandboxes start from."""
+        with self._sandbox(self.base_image(), "check") as sandbox:
+            if not sandbox.exec(["true"]).ok:
+                raise SandboxError(f"{self.kind} started a container, but no command runs in it.")
+
+    def base_image(self) -> str:
+        """Return the image without environment; built when it is not there yet."""
+        if not self._base:
+            self._base = self._derived_image() if self._user_image else self._own_image()
+        return self._base
+
+    def prepare(
+        self,
+        key: bytes,
+        setup_command: str | None,
+        fill: Callable[[Sandbox], None],
+        on_output: Callable[[str], None],
+    ) -> Environment:
+        """Commit a container in which the set-up command ran; see `Engine.prepare`."""
+        base = self.base_image()
+        if setup_command:
+            return self._image_with(setup_command, key, fill, by_line(on_output))
+        if self._user_image:
+            return Environment(base)
+        try:
+            return self._image_with(PYTEST_SETUP, b"", lambda _: None, None)
+        except SetupError as error:
+            on_output(f"pytest could not be installed, going on without: {str(error)[-300:]}")
+            return Environment(base)
+
+    def sandbox(self, environment: Environment, run_id: str) -> Sandbox:
+        """Return a sandbox on the environment's image, not started."""
+        return self._sandbox(environment.reference, run_id)
+
+    def sweep(self) -> None:
+        """Remove containers and volumes of this host whose owner is dead."""
+        from docker.errors import DockerException
+
+        mine = {"label": HOST}
+        # Somebody else may sweep at the same time; what is left goes next time.
+        with self._client() as api, suppress(DockerException):
+            for container in api.containers(all=True, filters=mine):
+                if orphaned(container["Labels"]):
+                    api.remove_container(container["Id"], v=True, force=True)
+            for volume in api.volumes(filters=mine)["Volumes"] or []:
+                if orphaned(volume["Labels"]):
+                    api.remove_volume(volume["Name"])
+
+    def _sandbox(self, image: str, run_id: str, **options: Any) -> DockerSandbox:
+        return DockerSandbox(self.connect, image, run_id, kind=self.kind, **options)
+
+    def _image_with(
+        self,
+        command: str,
+        key: bytes,
+        fill: Callable[[Sandbox], None],
+        listener: Listener | None,
+    ) -> Environment:
+        tag = environment_key(self.base_image(), command, key)
+        name = f"reapair-environment:{tag}"
+        if self._image_id(name):
+            return Environment(name, reused=True)
+        with self._sandbox(self.base_image(), "setup", setup=True, listener=listener) as sandbox:
+            install(sandbox, command, fill, SECRETS)
+            sandbox.exec("rm -rf /tmp/* /tmp/.[!.]* ~/.cache/pip", timeout=300)
+            sandbox.api.commit(
+                sandbox.container,
+                "reapair-environment",
+                tag,
+                changes=f"LABEL {_IMAGE_LABEL}=environment",
+            )
+        return Environment(name)
+
+    def _own_image(self) -> str:
+        dockerfile = (Path(__file__).parent / "Dockerfile").read_text()
+        return self._build("reapair-base", dockerfile, "The base image could not be built")
+
+    def _derived_image(self) -> str:
+        image = self._user_image or ""
+        found = self._image_id(image) or self._pull(image)
+        return self._build(
+            "reapair-image",
+            _FROM_USER.format(image=found),
+            f"The image {image} cannot be used; it needs sh, git and mkdir",
+        )
+
+    def _image_id(self, name: str) -> str | None:
+        from docker.errors import ImageNotFound
+
+        with self._client() as api:
+            try:
+                return str(api.inspect_image(name)["Id"])  # type: ignore[no-untyped-call]
+            except ImageNotFound:
+                return None
+
+    def _pull(self, name: str) -> str:
+        from docker.errors import DockerException
+
+        tag = None if ":" in name.rpartition("/")[2] or "@" in name else "latest"
+        try:
+            with self._client() as api:
+                api.pull(name, tag=tag)
+        except DockerException as error:
+            raise SandboxError(
+                f"The image {name} is neither here nor can it be pulled: {error}. "
+                "Pull or build it first, or leave --image out."
+            ) from error
+        return name
+
+    def _build(self, repository: str, dockerfile: str, complaint: str) -> str:
+        from docker.errors import DockerException
+
+        name = f"{repository}:{hashlib.sha256(dockerfile.encode()).hexdigest()[:16]}"
+        if self._image_id(name):
+            return name
+        with self._client() as api:
+            try:
+                events = list(
+                    api.build(
+                        fileobj=io.BytesIO(dockerfile.encode()),
+                        tag=name,
+                        rm=True,
+                        forcerm=True,
+                        labels={_IMAGE_LABEL: repository},
+                        decode=True,
+                    )
+                )
+            except DockerException as error:
+                raise SandboxError(f"{complaint}: {error}") from error
+        if any("error" in event for event in events):
+            said = " ".join(str(e.get("stream") or e.get("error") or "") for e in events[-6:])
+            raise SandboxError(f"{complaint}: {' '.join(said.split())}")
+        return name
+
+
+def _podman_socket() -> str:
+    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    for place in (Path(runtime, "podman/podman.sock"), Path("/run/podman/podman.sock")):
+        if place.exists():
+            return f"unix://{place}"
+    return os.environ.get("CONTAINER_HOST", "unix:///run/podman/podman.sock")

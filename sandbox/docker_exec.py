@@ -1,0 +1,103 @@
+"""One exec of a Docker-compatible engine: its input and its two output streams over one socket."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+USER = "1000:1000"
+_CHUNK = 256 * 1024
+_FRAME_HEADER = 8
+
+Frames = list[tuple[int, bytes]]
+"""Pieces of output in the order they came: 1 and what was written to stdout, or 2 and stderr."""
+
+
+class ExecSocket:
+    """A command started through the exec API, with its streams attached.
+
+    Nothing can be read before the first `send` when the command waits for it; that is on purpose,
+    since output that comes together with the engine's response header would be lost.
+    """
+
+    def __init__(
+        self,
+        api: APIClient,
+        container: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        workdir: str,
+    ) -> None:
+        created = api.exec_create(
+            container,
+            list(argv),
+            stdin=True,
+            user=USER,
+            workdir=workdir,
+            environment=dict(env),
+        )
+        self.id: str = created["Id"]
+        self._file = api.exec_start(self.id, socket=True)
+        self._socket: socket.socket = cast(Any, self._file)._sock
+        self._socket.setblocking(False)
+        self._outgoing = memoryview(b"")
+        self._incoming = bytearray()
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes for the command's standard input; `step` sends them."""
+        self._outgoing = memoryview(bytes(self._outgoing) + data)
+
+    def step(self, wait: float) -> Frames | None:
+        """Send and receive what goes without blocking, else wait at most `wait` seconds.
+
+        Returns the frames that came ([] when none did), None once the stream has ended.
+        """
+        try:
+            if self._outgoing:
+                self._send_some()
+            data = self._socket.recv(_CHUNK)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self._wait(wait)
+            return []
+        except OSError:
+            return None
+        if not data:
+            return None
+        self._incoming += data
+        return self._frames()
+
+    def close(self) -> None:
+        """Hang up; the command itself goes on until it is killed."""
+        self._socket.close()
+        self._file.close()
+
+    def _send_some(self) -> None:
+        try:
+            sent = self._socket.send(self._outgoing[:_CHUNK])
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        self._outgoing = self._outgoing[sent:]
+
+    def _wait(self, seconds: float) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
+        poll.poll(max(1, seconds * 1000))
+
+    def _frames(self) -> Frames:
+        frames: Frames = []
+        position = 0
+        while len(self._incoming) - position >= _FRAME_HEADER:
+            start = position + _FRAME_HEADER
+            end = start + int.from_bytes(self._incoming[position + 4 : start], "big")
+            if end > len(self._incoming):
+                break
+            frames.append((self._incoming[position], bytes(self._incoming[start:end])))
+            position = end
+        del self._incoming[:position]
+        return frames

@@ -1,0 +1,50 @@
+"""The labels that say whose a container, volume or image is, and whether its owner still lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+PREFIX = "io.reapair."
+HOST = PREFIX + "host"
+_BOOT = PREFIX + "boot"
+_PID = PREFIX + "pid"
+
+
+def owner_labels(run_id: str) -> dict[str, str]:
+    """Return the labels for what this process makes on behalf of a run."""
+    return {
+        PREFIX + "run": run_id,
+        HOST: socket.gethostname(),
+        _BOOT: _boot_id(),
+        _PID: str(os.getpid()),
+    }
+
+
+def orphaned(labels: Mapping[str, str]) -> bool:
+    """True when these labels name this host and a process that no longer exists."""
+    if labels.get(HOST) != socket.gethostname():
+        return False
+    if labels.get(_BOOT) != _boot_id():
+        return True
+    pid = labels.get(_PID, "")
+    return pid.isdigit() and not _alive(int(pid))
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # not Linux: only the process id tells
+        return ""
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,38 @@
+"""What a sandbox may use, and the environment variables every command starts with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one sandbox.
+
+    `memory`, `tmp` (the size of /tmp) and `file` (of any one file) are in bytes; `processes` counts
+    threads too; `cpus` may be a fraction and is cut to what the engine's machine has.
+    """
+
+    memory: int = 4 * GIB
+    tmp: int = GIB
+    file: int = 4 * GIB
+    processes: int = 512
+    cpus: float = 4.0
+
+
+HOME = "/home/agent"
+TMP = "/tmp"  # noqa: S108 - the sandbox's own
+
+COMMAND_ENVIRONMENT = {
+    "HOME": HOME,
+    "LANG": "C.UTF-8",
+    "TERM": "dumb",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # What the model reads should not change from run to run with the order of sets.
+    "PYTHONHASHSEED": "0",
+}
