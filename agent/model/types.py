@@ -87,6 +87,7 @@ class RequestOptions:
     """What one request varies; everything else is fixed for the run.
 
     `retry` counts how often this same prefix was sampled before: seed and temperature move with it.
+    `thinking_tokens` caps the reasoning where the server can; None takes the model's setting.
     """
 
     retry: int = 0
@@ -94,6 +95,7 @@ class RequestOptions:
     thinking: bool = True
     stream: bool = True
     max_tokens: int | None = None
+    thinking_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

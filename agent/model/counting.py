@@ -1,0 +1,139 @@
+"""Tokens and speed: the server's own figures where it gives them, ours where it does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from reapair.agent.model.connection import server_root
+from reapair.agent.model.reply import Reply
+from reapair.agent.model.request import prompt
+from reapair.agent.model.types import Message, Server, Usage
+
+if TYPE_CHECKING:
+    import openai
+
+
+class Counter:
+    """Counts prompts: asks the server where it has a counter, else estimates from the text.
+
+    The estimate is calibrated by every answer that says how many tokens its prompt had.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._characters_per_token = 3.0  # too low on purpose until the first answer
+        self._server_counts = server.kind in ("llama.cpp", "vllm")
+
+    def count(
+        self,
+        connection: openai.OpenAI,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]],
+    ) -> int:
+        """Return the size of the prompt in tokens."""
+        if self._server_counts:
+            counted = self._ask(connection, messages, tools)
+            if counted is not None:
+                return counted
+        return int(_characters(messages, tools) / self._characters_per_token) + 1
+
+    def learn(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]],
+        prompt_tokens: int | None,
+    ) -> None:
+        """Calibrate the estimate by a prompt whose size the server told."""
+        if prompt_tokens:
+            self._characters_per_token = max(_characters(messages, tools) / prompt_tokens, 0.5)
+
+    def _ask(
+        self,
+        connection: openai.OpenAI,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]],
+    ) -> int | None:
+        import openai
+
+        body = prompt(self._server, messages, tools, thinking=True)
+        if self._server.kind == "vllm":
+            path, key = f"{server_root(self._server.base_url)}/tokenize", "count"
+            body["add_generation_prompt"] = True
+        else:
+            path, key = "/chat/completions/input_tokens", "input_tokens"
+        try:
+            answer = connection.post(path, body=body, cast_to=object)
+        except (openai.NotFoundError, openai.PermissionDeniedError):
+            self._server_counts = False  # an older server or a gateway in front of it
+            return None
+        except (openai.OpenAIError, ValueError):
+            return None
+        count = answer.get(key) if isinstance(answer, dict) else None
+        return count if isinstance(count, int) else None
+
+
+def usage(reply: Reply) -> Usage:
+    """Return tokens and speed of an answer; speeds from our own clock where not told."""
+    told, timings = reply.usage, reply.timings
+    prompt_tokens = _number(told.get("prompt_tokens"))
+    cached = _number(_inside(told, "prompt_tokens_details").get("cached_tokens"))
+    if cached is None:
+        cached = _number(timings.get("cache_n"))
+    if prompt_tokens is None and timings:
+        prompt_tokens = (_number(timings.get("prompt_n")) or 0) + (cached or 0)
+    completion = _number(told.get("completion_tokens"))
+    if completion is None:
+        completion = _number(timings.get("predicted_n"))
+    return Usage(
+        prompt_tokens=prompt_tokens,
+        cached_tokens=cached,
+        completion_tokens=completion,
+        reasoning_tokens=_reasoning_tokens(reply, completion),
+        prefill_tokens_per_second=_prefill_speed(reply, prompt_tokens, cached),
+        decode_tokens_per_second=_decode_speed(reply, completion),
+        seconds_to_first_token=reply.seconds_to_first_token,
+    )
+
+
+def _reasoning_tokens(reply: Reply, completion: int | None) -> int | None:
+    told = _number(_inside(reply.usage, "completion_tokens_details").get("reasoning_tokens"))
+    if told is not None or completion is None:
+        return told
+    written = len(reply.reasoning) + len(reply.content)
+    written += sum(len(call.name) + len(call.arguments) for call in reply.calls)
+    return round(completion * len(reply.reasoning) / written) if written else 0
+
+
+def _prefill_speed(reply: Reply, prompt_tokens: int | None, cached: int | None) -> float | None:
+    if speed := reply.timings.get("prompt_per_second"):
+        return float(speed)
+    seconds = reply.seconds_to_first_token
+    if not seconds or prompt_tokens is None:
+        return None
+    return (prompt_tokens - (cached or 0)) / seconds
+
+
+def _decode_speed(reply: Reply, completion: int | None) -> float | None:
+    if speed := reply.timings.get("predicted_per_second"):
+        return float(speed)
+    seconds = reply.seconds - (reply.seconds_to_first_token or 0.0)
+    if completion is None or seconds <= 0:
+        return None
+    return completion / seconds
+
+
+def _characters(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
+    # Reasoning is stored under two names and rendered once.
+    once = [{k: v for k, v in message.items() if k != "reasoning"} for message in messages]
+    return len(json.dumps([once, list(tools)], ensure_ascii=False))
+
+
+def _inside(values: dict[str, Any], key: str) -> dict[str, Any]:
+    value = values.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) else None

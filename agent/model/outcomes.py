@@ -1,0 +1,170 @@
+"""What became of a request: every reply and every error falls into exactly one `Outcome`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from reapair.agent.model.reply import RawCall, Reply
+from reapair.agent.model.salvage import salvage
+from reapair.agent.model.toolcalls import CheckedCall, MalformedArguments, check
+from reapair.agent.model.types import Answer, Message, Outcome, Usage
+
+_OVERFLOW = re.compile(
+    r"context (length|size|window|shift)|maximum context|maximum model length"
+    r"|exceeds? (the )?(available|model'?s)|exceeds this limit|input_tokens"
+    r"|too (long|large)[^.]*token|context[^.]*exceed",
+    re.IGNORECASE,
+)
+# The model's fault, not ours: the same request may well succeed when it is sampled again.
+_BAD_SAMPLE = re.compile(
+    r"expected peg-\w+ format|Invalid diff|Failed to parse input at pos|XML syntax error",
+    re.IGNORECASE,
+)
+_BAD_HISTORY = re.compile(
+    r"Failed to parse tool call arguments|Unable to generate parser for this template"
+    r"|Failed to parse messages|Cannot have 2 or more assistant messages",
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(r"</?(tool_call|arg_key|arg_value|function=|invoke|parameter=)|<\|tool_call")
+_TURN_END = re.compile(r"<\|(?:user|observation|endoftext|im_end)\|>")
+
+_BY_STATUS = {
+    401: Outcome.AUTH,
+    403: Outcome.AUTH,
+    404: Outcome.NOT_FOUND,
+    408: Outcome.UNAVAILABLE,
+    429: Outcome.UNAVAILABLE,
+    502: Outcome.UNAVAILABLE,
+    503: Outcome.UNAVAILABLE,
+    504: Outcome.UNAVAILABLE,
+}
+
+
+def classify(reply: Reply, tools: Sequence[dict[str, Any]], id_prefix: str, usage: Usage) -> Answer:
+    """Return the classified answer for a reply that came with status 200."""
+    content, reasoning = _separate(reply)
+    answer = Answer(
+        Outcome.EMPTY,
+        content=content,
+        reasoning=reasoning,
+        finish_reason=reply.finish_reason,
+        usage=usage,
+    )
+    if ended := _ended_badly(reply, answer):
+        return ended
+    calls, salvaged = reply.calls, False
+    if not calls and (found := _salvaged(content, reasoning, tools)):
+        calls, content, reasoning = found
+        salvaged = True
+    if calls:
+        answer = replace(answer, content=content, reasoning=reasoning, salvaged=salvaged)
+        return _with_calls(answer, calls, tools, id_prefix)
+    return _without_calls(answer)
+
+
+def classify_error(status: int | None, kind: str, message: str) -> Outcome:
+    """Return the outcome of an error answer, by HTTP status (None mid-stream), type and words."""
+    if status in (401, 403):
+        return Outcome.AUTH
+    if kind == "exceed_context_size_error":
+        return Outcome.OVERFLOW
+    if _BAD_SAMPLE.search(message):
+        return Outcome.FORMAT_ERROR
+    if _BAD_HISTORY.search(message):
+        return Outcome.BAD_HISTORY
+    if status in (None, 400, 413, 422, 500) and _OVERFLOW.search(message):
+        return Outcome.OVERFLOW
+    if status is None:
+        return Outcome.BROKEN_STREAM
+    if status == 500 and kind != "server_error":
+        # llama.cpp says server_error for mistakes in the request; from others it is a real failure.
+        return Outcome.UNAVAILABLE
+    return _BY_STATUS.get(status, Outcome.BAD_REQUEST)
+
+
+def assistant_message(content: str, reasoning: str, calls: Sequence[CheckedCall]) -> Message:
+    """Return the message to store: reasoning byte for byte, under the names both servers read."""
+    message: Message = {"role": "assistant", "content": content}
+    if reasoning:
+        message |= {"reasoning_content": reasoning, "reasoning": reasoning}
+    if calls:
+        message["tool_calls"] = [checked.stored for checked in calls]
+    return message
+
+
+def _separate(reply: Reply) -> tuple[str, str]:
+    """Return content and reasoning, apart even when the server did not part them."""
+    content, reasoning = reply.content, reply.reasoning
+    if not reasoning and "</think>" in content:
+        reasoning, _, content = content.partition("</think>")
+        reasoning = reasoning.removeprefix("<think>")
+    if end := _TURN_END.search(content):  # an old GGUF that does not know its end tokens
+        content = content[: end.start()]
+    return content, reasoning
+
+
+def _ended_badly(reply: Reply, answer: Answer) -> Answer | None:
+    """Classify an answer that did not come to its own end: nothing of it may be run or stored."""
+    reason = reply.finish_reason
+    if reason is None:
+        return replace(answer, outcome=Outcome.BROKEN_STREAM, detail="the stream broke off")
+    if reason == "repetition":
+        detail = f"the answer repeated itself: {reply.repetition[:60]!r}"
+        return replace(answer, outcome=Outcome.REPETITION, detail=detail)
+    if reason == "length":
+        return replace(answer, outcome=Outcome.TRUNCATED, detail="the answer was cut at its limit")
+    if reason == "content_filter" or reply.refusal:
+        detail = reply.refusal or "the server's filter stopped the answer"
+        return replace(answer, outcome=Outcome.REFUSED, detail=detail)
+    if reason in ("abort", "error"):
+        detail = f"the server ended the answer: {reason}"
+        return replace(answer, outcome=Outcome.BROKEN_STREAM, detail=detail)
+    return None
+
+
+def _salvaged(
+    content: str, reasoning: str, tools: Sequence[dict[str, Any]]
+) -> tuple[list[RawCall], str, str] | None:
+    """Return calls found in the text, with content and reasoning as they are without them."""
+    names = [tool["function"]["name"] for tool in tools]
+    if found := salvage(content, names):
+        return list(found.calls), found.before, reasoning
+    if not content.strip() and (found := salvage(reasoning, names)):
+        return list(found.calls), "", found.before
+    return None
+
+
+def _with_calls(
+    answer: Answer, raw: Sequence[RawCall], tools: Sequence[dict[str, Any]], id_prefix: str
+) -> Answer:
+    checked: list[CheckedCall] = []
+    taken: set[str] = set()
+    for number, call in enumerate(raw):
+        call_id = call.id if call.id and call.id not in taken else f"{id_prefix}_{number}"
+        taken.add(call_id)
+        try:
+            checked.append(check(call, tools, call_id))
+        except MalformedArguments as error:
+            detail = f"{call.name or 'a call'}: {error}"
+            return replace(answer, outcome=Outcome.FORMAT_ERROR, detail=detail)
+    return replace(
+        answer,
+        outcome=Outcome.TOOL_CALLS,
+        message=assistant_message(answer.content, answer.reasoning, checked),
+        calls=tuple(item.call for item in checked),
+    )
+
+
+def _without_calls(answer: Answer) -> Answer:
+    if answer.content.strip():
+        if _MARKUP.search(answer.content):
+            detail = "the call could not be read"
+            return replace(answer, outcome=Outcome.FORMAT_ERROR, detail=detail)
+        message = assistant_message(answer.content, answer.reasoning, ())
+        return replace(answer, outcome=Outcome.FINAL_TEXT, message=message)
+    if answer.reasoning.strip():
+        return replace(answer, outcome=Outcome.REASONING_ONLY, detail="only reasoning, no answer")
+    return replace(answer, outcome=Outcome.EMPTY, detail="an empty answer")

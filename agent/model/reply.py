@@ -1,0 +1,187 @@
+"""One answer as it came over the wire, put together from a stream or from a single body."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from reapair.agent.model.loops import RepetitionDetector
+from reapair.agent.model.types import Progress
+
+OnProgress = Callable[[Progress], None]
+
+
+class ServerError(Exception):
+    """An error object inside a stream or a body that came with status 200."""
+
+    def __init__(self, error: Any) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+@dataclass(slots=True)
+class RawCall:
+    """A tool call as the server gave it; nothing of it is checked."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class Reply:
+    """Everything one answer said. `finish_reason` is None when the stream broke off."""
+
+    content: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    calls: list[RawCall] = field(default_factory=list)
+    finish_reason: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, Any] = field(default_factory=dict)
+    repetition: str = ""
+    seconds_to_first_token: float | None = None
+    seconds: float = 0.0
+
+
+class StreamReader:
+    """Collects the chunks of a stream; tolerates what servers do to them.
+
+    Stops reading, with `finish_reason` "repetition", when the text goes round in circles.
+    """
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self._show = on_progress or (lambda _: None)
+        self._started = time.monotonic()
+        self._parts: dict[str, list[str]] = {"content": [], "reasoning": [], "refusal": []}
+        self._arguments: dict[int, list[str]] = {}
+        self._calls: dict[int, RawCall] = {}
+        self._slots: dict[int, int] = {}
+        self._loop = {"content": RepetitionDetector(), "reasoning": RepetitionDetector()}
+        self._reply = Reply()
+
+    def read(self, chunks: Iterable[Any]) -> Reply:
+        """Return the whole answer. Raises ServerError for an error object among the chunks."""
+        for chunk in chunks:
+            self._take(chunk)
+            if self._reply.repetition:
+                self._reply.finish_reason = "repetition"
+                break
+        return self._finished()
+
+    def _take(self, chunk: Any) -> None:
+        if not isinstance(chunk, dict):
+            return
+        if chunk.get("error"):
+            raise ServerError(chunk["error"])
+        if isinstance(progress := chunk.get("prompt_progress"), dict):
+            self._show(
+                Progress("prefill", done=_int(progress, "processed"), total=_int(progress, "total"))
+            )
+        for key in ("usage", "timings"):
+            if isinstance(chunk.get(key), dict):
+                setattr(self._reply, key, chunk[key])
+        choices = chunk.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            return
+        delta = choices[0].get("delta")
+        if isinstance(delta, dict):
+            self._take_delta(delta)
+        if isinstance(reason := choices[0].get("finish_reason"), str):
+            self._reply.finish_reason = reason
+
+    def _take_delta(self, delta: dict[str, Any]) -> None:
+        # Some servers send both names for the same text.
+        self._take_text("reasoning", delta.get("reasoning_content") or delta.get("reasoning"))
+        self._take_text("content", delta.get("content"))
+        self._take_text("refusal", delta.get("refusal"))
+        calls = delta.get("tool_calls")
+        for entry in calls if isinstance(calls, list) else ():
+            if isinstance(entry, dict):
+                self._take_call(entry)
+
+    def _take_text(self, kind: str, text: Any) -> None:
+        if not isinstance(text, str) or not text:
+            return
+        self._first_token()
+        self._parts[kind].append(text)
+        if kind in self._loop:
+            self._reply.repetition = self._reply.repetition or self._loop[kind].feed(text)
+        if kind in ("content", "reasoning"):
+            self._show(Progress(kind, text))  # type: ignore[arg-type]
+
+    def _take_call(self, entry: dict[str, Any]) -> None:
+        self._first_token()
+        slot = self._slot(entry)
+        call = self._calls.setdefault(slot, RawCall())
+        if isinstance(entry.get("id"), str) and entry["id"]:
+            call.id = entry["id"]
+        function = entry.get("function")
+        if not isinstance(function, dict):
+            return
+        if isinstance(function.get("name"), str) and function["name"]:
+            call.name = function["name"]
+        text = function.get("arguments")
+        if isinstance(text, dict):  # Ollama and others forget that it is a string
+            text = json.dumps(text, ensure_ascii=False)
+        if isinstance(text, str) and text:
+            self._arguments.setdefault(slot, []).append(text)
+            self._show(Progress("tool_call", text))
+
+    def _slot(self, entry: dict[str, Any]) -> int:
+        """Return which call this piece belongs to; servers leave the index out or use it twice."""
+        index = entry.get("index")
+        if not isinstance(index, int):
+            index = len(self._calls) if entry.get("id") else max(len(self._calls) - 1, 0)
+        slot = self._slots.setdefault(index, len(self._calls))
+        known = self._calls.get(slot)
+        if known and known.id and entry.get("id") and entry["id"] != known.id:
+            slot = self._slots[index] = len(self._calls)
+        return slot
+
+    def _first_token(self) -> None:
+        if self._reply.seconds_to_first_token is None:
+            self._reply.seconds_to_first_token = time.monotonic() - self._started
+
+    def _finished(self) -> Reply:
+        reply = self._reply
+        for kind, parts in self._parts.items():
+            setattr(reply, kind, "".join(parts))
+        for slot, call in self._calls.items():
+            call.arguments = "".join(self._arguments.get(slot, ()))
+            reply.calls.append(call)
+        reply.seconds = time.monotonic() - self._started
+        return reply
+
+
+def read_body(body: Any, seconds: float) -> Reply:
+    """Return the answer in a body that came in one piece. Raises ServerError for an error in it."""
+    if not isinstance(body, dict):
+        raise ServerError(f"the server answered with {type(body).__name__} instead of an object")
+    if body.get("error"):
+        raise ServerError(body["error"])
+    choices = body.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    reader = StreamReader(None)
+    if isinstance(choice, dict) and isinstance(message, dict):
+        delta = {**message, "tool_calls": _numbered(message.get("tool_calls"))}
+        reply = reader.read([{**body, "choices": [{**choice, "delta": delta}]}])
+    else:
+        reply = reader.read([])
+    reply.seconds, reply.seconds_to_first_token = seconds, None
+    return reply
+
+
+def _numbered(calls: Any) -> list[Any]:
+    """Give each call of a whole body its place, as a stream does."""
+    entries = calls if isinstance(calls, list) else []
+    return [{**c, "index": i} if isinstance(c, dict) else c for i, c in enumerate(entries)]
+
+
+def _int(values: dict[str, Any], key: str) -> int:
+    value = values.get(key)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,180 @@
+"""What goes over the wire: the request body for each kind of server and each family of models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reapair.agent.model import control
+from reapair.agent.model.types import Message, RequestOptions, Server
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How a family of models is sampled. None leaves a setting to the server."""
+
+    temperature: float
+    top_p: float
+    top_k: int | None = 0
+    min_p: float | None = 0.01
+    repetition_penalty: float | None = 1.0
+    max_tokens: int = 16_384
+    thinking_tokens: int | None = 8_192
+
+
+PROFILES: tuple[tuple[str, Profile], ...] = (
+    # A pruned model loops more often: it gets less room to think in circles.
+    ("glm-4.7-flash-reap", Profile(temperature=0.7, top_p=1.0, thinking_tokens=6_144)),
+    ("glm-4.7-flash", Profile(temperature=0.7, top_p=1.0)),
+    ("glm-4.7", Profile(temperature=0.7, top_p=1.0)),
+    ("", Profile(0.7, 0.95, top_k=None, min_p=None, repetition_penalty=None)),
+)
+
+OPTIONAL_FIELDS = (
+    "thinking_token_budget",
+    "reasoning_budget_tokens",
+    "repetition_detection",
+    "repetition_penalty",
+    "repeat_penalty",
+    "chat_template_kwargs",
+    "parallel_tool_calls",
+    "return_progress",
+    "stream_options",
+    "cache_prompt",
+    "top_k",
+    "min_p",
+    "seed",
+)
+"""Fields a server may refuse by name; the client then goes on without them."""
+
+
+def profile(model: str) -> Profile:
+    """Return the settings for a model by its name, however the server spells it."""
+    name = model.lower().replace("_", "-")
+    return next(entry for part, entry in PROFILES if part in name)
+
+
+def body(
+    server: Server,
+    messages: Sequence[Message],
+    tools: Sequence[dict[str, Any]],
+    options: RequestOptions,
+    *,
+    max_tokens: int | None,
+    seed: int,
+    overrides: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the JSON body of a chat request. An override of None takes a field out."""
+    settings = profile(server.model)
+    limit = options.max_tokens or max_tokens or settings.max_tokens
+    if server.context_tokens:
+        limit = min(limit, server.context_tokens // 2)
+    request = {
+        **prompt(server, messages, tools, thinking=options.thinking),
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "max_tokens": limit,
+        "seed": seed,
+        **_server_fields(server, settings, options, limit),
+    }
+    if tools:
+        request["tool_choice"] = "required" if options.force_call else "auto"
+        request["parallel_tool_calls"] = False
+    request["stream"] = options.stream
+    if options.stream:
+        request["stream_options"] = {"include_usage": True}
+        if server.kind == "llama.cpp":
+            request["return_progress"] = True
+    request.update(overrides)
+    request = {key: value for key, value in request.items() if value is not None}
+    return _vary(request, options.retry)
+
+
+def prompt(
+    server: Server,
+    messages: Sequence[Message],
+    tools: Sequence[dict[str, Any]],
+    *,
+    thinking: bool,
+) -> dict[str, Any]:
+    """Return the part of the body that decides the prompt: model, messages, tools, template."""
+    request: dict[str, Any] = {"model": server.model, "messages": [render(m) for m in messages]}
+    if tools:
+        request["tools"] = list(tools)
+    if server.kind in ("llama.cpp", "vllm", "lmstudio"):
+        # Without clear_thinking=false a new user message erases all earlier reasoning, and with it
+        # the prompt cache from the first answer on.
+        request["chat_template_kwargs"] = {"enable_thinking": thinking, "clear_thinking": False}
+    elif not thinking:
+        request["reasoning_effort"] = "none"
+    return request
+
+
+def render(message: Message) -> Message:
+    """Return a message as it is sent: untrusted text encoded, the model's own text shielded."""
+    role = message.get("role")
+    if role in ("user", "tool"):
+        return {**message, "content": control.encode(message.get("content") or "")}
+    if role != "assistant":
+        return message
+    rendered = dict(message)
+    for key in ("content", "reasoning_content", "reasoning"):
+        if isinstance(rendered.get(key), str):
+            rendered[key] = control.shield(rendered[key])
+    if calls := rendered.get("tool_calls"):
+        rendered["tool_calls"] = [
+            {**call, "function": _shielded_function(call["function"])} for call in calls
+        ]
+    return rendered
+
+
+def _shielded_function(function: dict[str, Any]) -> dict[str, Any]:
+    arguments = json.loads(function["arguments"])
+    shielded = control.shield_values(arguments)
+    if shielded == arguments:  # byte for byte as generated, or the prompt cache is lost
+        return function
+    return {**function, "arguments": json.dumps(shielded, ensure_ascii=False)}
+
+
+def _server_fields(
+    server: Server, settings: Profile, options: RequestOptions, limit: int
+) -> dict[str, Any]:
+    """Return the fields only this kind of server knows."""
+    budget = None
+    thinking_tokens = options.thinking_tokens or settings.thinking_tokens
+    if options.thinking and thinking_tokens:
+        budget = min(thinking_tokens, limit // 2)  # leaves room for the call itself
+    if server.kind == "llama.cpp":
+        return {
+            "top_k": settings.top_k,
+            "min_p": settings.min_p,
+            "repeat_penalty": settings.repetition_penalty,
+            "reasoning_budget_tokens": budget,
+            "cache_prompt": True,
+        }
+    if server.kind == "vllm":
+        return {
+            "top_k": settings.top_k,
+            "min_p": settings.min_p,
+            "repetition_penalty": settings.repetition_penalty,
+            "thinking_token_budget": budget,
+            "repetition_detection": {
+                "max_pattern_size": 64,
+                "min_pattern_size": 2,
+                "min_count": 24,
+            },
+        }
+    return {}
+
+
+def _vary(request: dict[str, Any], retry: int) -> dict[str, Any]:
+    """Move seed and temperature with each resample: the same sample would come out the same."""
+    if not retry:
+        return request
+    if "seed" in request:
+        request["seed"] += retry
+    temperature = request.get("temperature", 0.7)
+    request["temperature"] = round(max(temperature, min(temperature + 0.15 * retry, 1.0)), 2)
+    return request
