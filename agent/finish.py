@@ -11,11 +11,11 @@ from reapair.agent.handover import (
     to_branch,
     write_patch,
 )
-from reapair.sandbox.policy import changed_files
+from reapair.sandbox.snapshot import Snapshot
 
 from reapair.agent.result import Evidence, ExitReason, Result, Verdict
 from reapair.agent.verify import verify
-from reapair.sandbox import Snapshot
+from reapair.sandbox.policy import changed_files
 
 if TYPE_CHECKING:
     from reapair.agent.session import Session
@@ -25,7 +25,13 @@ HANDED_OVER = frozenset({Verdict.PROVED, Verdict.REGRESSION_FREE, Verdict.UNPROV
 
 
 def finish(
-    session: Session, reason: ExitReason, *, steps: int, summary: str = "", error: str = ""
+    session: Session,
+    reason: ExitReason,
+    *,
+    steps: int,
+    summary: str = "",
+    error: str = "",
+    hand_over: bool = True,
 ) -> Result:
     """Write `patch.diff` and `result.json`, hand the patch over, log the end.
 
@@ -34,8 +40,9 @@ def finish(
         steps: how many were finished.
         summary: the model's own words on its change.
         error: one line for people, when the run ended by an error.
+        hand_over: False keeps the patch with the run and touches nothing else.
     """
-    run, settings = session.run, session.settings
+    run = session.run
     patch = session.workspace.recorded_patch()
     evidence = session.evidence or Evidence(
         verdict=Verdict.UNPROVED if patch.strip() else Verdict.EMPTY,
@@ -54,7 +61,7 @@ def finish(
     )
     if patch.strip():
         (run.directory / "patch.diff").write_bytes(patch)
-        if not error or settings.patch:
+        if hand_over:
             _hand_over(session, result, patch)
     result_file = run.directory / "result.json"
     result_file.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")

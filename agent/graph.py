@@ -21,20 +21,23 @@ if TYPE_CHECKING:
 class State(TypedDict, total=False):
     """What a checkpoint holds.
 
-    `next` is the node to go to, `step` counts finished steps, `bad` the bad answers in a row.
-    `options` and `feedback` belong to the request to come; `submission` is the id of the call that
-    submitted, until its proof is answered; `proofs` counts proofs.
+    `next` is the node to go to, `step` counts finished steps. `bad` counts the bad answers in a
+    row, `wire` those that were no fault of the model's. `options` and `feedback` belong to the
+    request to come; `submission` is the id of the call that submitted, until its proof is
+    answered; `proofs` counts proofs.
     """
 
     next: str
     step: int
     bad: int
+    wire: int
     options: dict[str, Any]
     feedback: str | None
     submission: str | None
     proofs: int
     summary: str
     exit_reason: str
+    error: str
 
 
 def build(session: Session, checkpointer: BaseCheckpointSaver[Any] | None = None) -> Any:

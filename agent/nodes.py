@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from reapair.agent.context import budget_notice
 from reapair.agent.finish import finish
 from reapair.agent.graph import State
+from reapair.agent.model.connection import is_loopback
 from reapair.agent.model.loops import LoopGuard
-from reapair.agent.model.types import Message, Outcome, Progress, RequestOptions
-from reapair.agent.result import Evidence, ExitReason, Verdict
+from reapair.agent.model.recovery import WIRE, decide, wait_until_ready
+from reapair.agent.model.types import Answer, Message, Outcome, Progress, RequestOptions
+from reapair.agent.result import INFRASTRUCTURE, Evidence, ExitReason, Verdict
 from reapair.agent.verify import verify
 from reapair.prompts import render
 from reapair.sandbox import WORKSPACE, SandboxError
@@ -35,7 +39,7 @@ class Nodes:
         self._guard = LoopGuard()
         self._replacements = 0
 
-    def prepare(self, _: State) -> State:
+    def prepare(self, state: State) -> State:  # noqa: ARG002
         """Snapshot, environment, sandbox; the baseline starts in the background."""
         session, workspace = self._session, self._session.workspace
         self._run.append(
@@ -45,6 +49,8 @@ class Nodes:
             max_steps=session.settings.max_steps,
             tools=session.tools.schemas,
         )
+        for line in _announcements(session):
+            self._say("model", line)
         workspace.prepare(lambda line: self._say("environment", line))
         snapshot = workspace.snapshot
         self._run.append(
@@ -57,7 +63,7 @@ class Nodes:
         workspace.sandbox()
         self._run.append("environment", sandbox=workspace.kind)
         workspace.start_baseline()
-        return {"step": 0, "bad": 0, "proofs": 0}
+        return {"step": 0, "bad": 0, "wire": 0, "proofs": 0}
 
     def think(self, state: State) -> State:
         """Send one request; only a clean answer enters the history."""
@@ -73,7 +79,7 @@ class Nodes:
                 session.history.messages, session.tools.schemas, options, self._show
             )
         )
-        facts = {
+        facts: dict[str, Any] = {
             "outcome": answer.outcome,
             "usage": asdict(answer.usage),
             "finish_reason": answer.finish_reason,
@@ -84,11 +90,11 @@ class Nodes:
             calls = [asdict(call) for call in answer.calls]
             self._run.append("response", step, message=answer.message, calls=calls, **facts)
         else:
-            said = {"content": answer.content, "reasoning": answer.reasoning}
-            self._run.append("discarded", step, **said, **facts)
+            facts |= {"content": answer.content, "reasoning": answer.reasoning}
+            self._run.append("discarded", step, **facts)
         if answer.outcome is Outcome.TOOL_CALLS:
-            return {"next": "act", "bad": 0, "options": {}, "feedback": None}
-        return self._recover(answer.outcome, state["bad"] + 1)
+            return {"next": "act", "bad": 0, "wire": 0, "options": {}, "feedback": None}
+        return self._recover(answer, state)
 
     def act(self, state: State) -> State:
         """Run the calls of the last answer in order, one observation each."""
@@ -97,8 +103,12 @@ class Nodes:
         for call in calls:
             observation = self._observe(call, step)
             if observation.submitted is not None:
-                submission = {"submission": call["id"], "summary": observation.submitted}
-                return {"next": "verify", "step": step, **submission}  # type: ignore[typeddict-item]
+                return {
+                    "next": "verify",
+                    "step": step,
+                    "submission": call["id"],
+                    "summary": observation.submitted,
+                }
             last = call is calls[-1]
             notice = budget_notice(step, session.settings.max_steps) if last else ""
             self._answer(call["id"], step, observation, notice)
@@ -117,7 +127,8 @@ class Nodes:
             self._say("verification", "waiting for the baseline")
             baseline = workspace.baseline()
             if baseline and not self._run.of_kind("baseline"):
-                self._run.append("baseline", step, **baseline.summary())
+                counts = Counter(baseline.statuses.values())
+                self._run.append("baseline", step, command=baseline.command, counts=counts)
             self._say("verification", "proving the patch")
         evidence = verify(workspace, patch, baseline=baseline)
         self._run.append("verification", step, evidence=evidence.model_dump(mode="json"))
@@ -135,7 +146,9 @@ class Nodes:
     def finish(self, state: State) -> State:
         """Write the result and hand the patch over."""
         reason = ExitReason(state["exit_reason"])
-        finish(self._session, reason, steps=state["step"], summary=state.get("summary", ""))
+        error = state.get("error", "") if reason in INFRASTRUCTURE else ""
+        summary = state.get("summary", "")
+        finish(self._session, reason, steps=state["step"], summary=summary, error=error)
         return {}
 
     def _new_messages(self, state: State) -> list[Message]:
@@ -154,8 +167,22 @@ class Nodes:
         feedback = state.get("feedback")
         return [{"role": "system", "content": feedback}] if feedback else []
 
-    def _recover(self, outcome: Outcome, bad: int) -> State:
-        raise NotImplementedError
+    def _recover(self, answer: Answer, state: State) -> State:
+        """Do what the table of recoveries says about a bad answer."""
+        session = self._session
+        counter: Literal["wire", "bad"] = "wire" if answer.outcome in WIRE else "bad"
+        count = state[counter] + 1
+        recovery = decide(answer.outcome, count)
+        if recovery.action in ("stop", "compact"):
+            reason = ExitReason(recovery.exit_reason or ExitReason.CONTEXT_LIMIT)
+            reason = session.limit(state["step"]) or reason
+            return {"next": "verify", "exit_reason": reason, "error": answer.detail}
+        if recovery.action == "wait":
+            self._say("model", f"waiting for the server: {answer.detail}")
+            wait_until_ready(session.model.server, recovery.seconds)
+        feedback = recovery.feedback and render(recovery.feedback, tools=session.tools.schemas)
+        told: State = {"next": "think", "options": recovery.options, "feedback": feedback}
+        return {**told, "wire": count} if counter == "wire" else {**told, "bad": count}
 
     def _observe(self, call: dict[str, Any], step: int) -> Observation:
         """Run one call, or say why it was not run."""
@@ -211,6 +238,17 @@ class Nodes:
 
     def _show(self, progress: Progress) -> None:
         self._run.append("delta", **asdict(progress))
+
+
+def _announcements(session: Session) -> list[str]:
+    """Say which server was taken, if nobody named one, and whether code leaves the machine."""
+    server = session.model.server
+    lines = []
+    if session.settings.base_url is None:
+        lines.append(f"found {server.kind} at {server.base_url}")
+    if not is_loopback(server.base_url):
+        lines.append(f"code leaves this machine for {urlsplit(server.base_url).hostname}")
+    return lines
 
 
 def _refutation(evidence: Evidence) -> str:

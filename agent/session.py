@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reapair.agent.context import History
 from reapair.agent.result import Evidence, ExitReason, Totals
 from reapair.tools import Toolbox, standard_tools
 
 if TYPE_CHECKING:
-    from reapair.agent.model.types import Model
+    from reapair.agent.model.types import Answer, Model
     from reapair.agent.run import Run
     from reapair.agent.settings import Settings
     from reapair.agent.workspace import Workspace
@@ -50,7 +50,7 @@ class Session:
             return ExitReason.TIME_LIMIT
         return None
 
-    def with_deadline(self, ask: Callable[[], Any]) -> Any:
+    def with_deadline(self, ask: Callable[[], Answer]) -> Answer:
         """Call `ask`, closing the model's connection when the run's time is up."""
         left = self.settings.max_minutes * 60 - (time.monotonic() - self.started)
         timer = threading.Timer(max(left, 0.0), self.model.cancel)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reapair.agent.events import Event
 from reapair.agent.finish import finish
-from reapair.agent.model.types import Model
+from reapair.agent.model.types import Model, ModelError
 from reapair.agent.result import ExitReason, Result
 from reapair.agent.run import Run, RunError
 from reapair.agent.session import Session
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 RECURSION_LIMIT = 1_000_000
 """LangGraph's own limit counts supersteps; ours counts steps and ends runs by name."""
+
+
+NO_SERVER = (
+    "No model server answers on this machine's usual ports (8080, 8000, 11434, 1234).\n"
+    "Start one, for example: llama-server --jinja -hf "
+    "unsloth/GLM-4.7-Flash-REAP-23B-A3B-GGUF:UD-Q4_K_XL, or name one with --base-url."
+)
 
 
 class UsageError(Exception):
@@ -53,10 +60,7 @@ def solve(
     top = repository_top(Path(repository))
     if not issue.strip():
         raise UsageError("The issue is empty. Give its text, a file, or - for standard input.")
-    if model is None:
-        from reapair.agent.model import connect
-
-        model = connect(settings)
+    model = model or connect(settings)
     run = Run.create(settings.runs)
     if on_event:
         run.listen(on_event)
@@ -66,6 +70,24 @@ def solve(
     finally:
         workspace.close()
         run.close()
+
+
+def connect(settings: Settings) -> Model:
+    """Return a client for the server that the settings name, or for one found on this machine.
+
+    A server that was merely found gets no key. Raises ModelError when there is none.
+    """
+    from reapair.agent.model.client import Client
+    from reapair.agent.model.servers import detect, find_local
+
+    if settings.base_url is None:
+        found = find_local()
+        if found is None:
+            raise ModelError(NO_SERVER)
+        return Client(found, api_key=None)
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    server = detect(settings.base_url, api_key=key, model=settings.model)
+    return Client(server, api_key=key)
 
 
 def repository_top(directory: Path) -> Path:
@@ -103,7 +125,7 @@ def _drive(session: Session) -> Result:
     for event in session.run.of_kind("run_finished"):
         return Result.model_validate(event.data["result"])
     steps = max((event.step for event in session.run.of_kind("tool_result")), default=0)
-    return finish(session, reason, steps=steps, error=error)
+    return finish(session, reason, steps=steps, error=error, hand_over=False)
 
 
 def _checkpointer(file: Path) -> SqliteSaver:
@@ -122,8 +144,6 @@ def _import_in_background() -> None:
     """Load what is slow to import while the server is asked and the container starts."""
 
     def load() -> None:
-        import langgraph.checkpoint.sqlite
-        import langgraph.graph
         import openai  # noqa: F401
 
     threading.Thread(target=load, daemon=True).start()

@@ -6,14 +6,14 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from reapair.sandbox.policy import changed_files, check
-
 from reapair.agent.result import Evidence, Reproduction, Suite, Verdict
+from reapair.sandbox.policy import changed_files, check
 from reapair.tools.files import is_test_file
 
 if TYPE_CHECKING:
+    from reapair.sandbox.snapshot import Snapshot
+
     from reapair.agent.workspace import Workspace
-    from reapair.sandbox import Snapshot
     from reapair.tools import TestReport
 
 FAILING = frozenset({"failed", "error"})
