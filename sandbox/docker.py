@@ -90,7 +90,7 @@ class DockerSandbox(Sandbox):
             self.container = self._create(self._api)
             self._lease = self._api.attach_socket(self.container, params={"stdin": 1, "stream": 1})
             self._api.start(self.container)
-            if self.exec(["/bin/sh", "-c", "command -v bash"]).ok:
+            if self.exec(["/bin/sh", "-c", "command -v bash >/dev/null"]).ok:
                 self._shell = "bash"
         except (DockerException, OSError) as error:
             self.close()

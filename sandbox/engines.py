@@ -46,10 +46,8 @@ def _engine(kind: Kind, image: str | None) -> Engine:
         return DockerEngine(kind, image)
     if image:
         raise SandboxError("an image needs docker or podman.")
-    if kind == "bubblewrap":
-        from reapair.sandbox.bubblewrap import BubblewrapEngine
+    from reapair.sandbox.bubblewrap import BubblewrapSandbox
+    from reapair.sandbox.hosted import HostedEngine
+    from reapair.sandbox.local import LocalSandbox
 
-        return BubblewrapEngine()
-    from reapair.sandbox.local import LocalEngine
-
-    return LocalEngine()
+    return HostedEngine(BubblewrapSandbox if kind == "bubblewrap" else LocalSandbox)

@@ -93,7 +93,7 @@ def install(sandbox: Sandbox, command: str, fill: Callable[[Sandbox], None], pri
     """
     fill(sandbox)
     _must(sandbox, f"find . -mindepth 1 ! -type d -print0 > {private}/sources")
-    variables = host_settings()
+    variables = host_settings() | _QUIET
     if bundle := _certificates():
         place = f"{private}/certificates.pem"
         sandbox.write(place, bundle)
@@ -128,6 +128,13 @@ _HOST_VARIABLES = (
     *("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"),
     *("NPM_CONFIG_REGISTRY", "npm_config_registry", "GOPROXY"),
 )
+
+_QUIET = {
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_PROGRESS_BAR": "off",
+    "PIP_NO_CACHE_DIR": "1",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
 
 _PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy")
 

@@ -12,13 +12,15 @@ GIB = 1024 * MIB
 class Limits:
     """Bounds of one sandbox.
 
-    `memory`, `tmp` (the size of /tmp) and `file` (of any one file) are in bytes; `processes` counts
-    threads too; `cpus` may be a fraction and is cut to what the engine's machine has.
+    `memory`, `tmp` (the size of /tmp), `file` (of any one file) and `disk` (of the workspace) are
+    in bytes; `processes` counts threads too; `cpus` may be a fraction and is cut to what the
+    engine's machine has.
     """
 
     memory: int = 4 * GIB
     tmp: int = GIB
     file: int = 4 * GIB
+    disk: int = 16 * GIB
     processes: int = 512
     cpus: float = 4.0
 

@@ -1,0 +1,216 @@
+"""What the sandboxes without containers share: private directories, and processes of the host."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from reapair.sandbox import directories
+from reapair.sandbox.base import OUTPUT_LIMIT, ExecResult, Sandbox, SandboxError
+from reapair.sandbox.cgroup import ControlGroup, control_group
+from reapair.sandbox.environment import Engine, Environment, environment_key, install
+from reapair.sandbox.limits import COMMAND_ENVIRONMENT, GIB, TMP, Limits
+from reapair.sandbox.output import HeadTail, Listener, by_line
+from reapair.sandbox.process import Job, run
+
+VENV = "/opt/venv"
+"""Where commands find the Python environment of the repository."""
+
+KEPT = ("testbed", "home", "venv")
+"""The directories of a sandbox that make an environment, once the set-up command has run."""
+
+ORIGIN = "origin"
+"""File of an environment with the path of the directory it was made in."""
+
+_ENTER = 'for group in {folders}; do echo $$ > "$group"; done; exec "$@"'
+
+
+class HostedSandbox(Sandbox):
+    """A private directory of the host and one process of the host for each command.
+
+    Args:
+        run_id: goes into the mark of the directory's owner.
+        environment: directory with a prepared environment.
+        setup: True for the phase that installs dependencies, with network.
+        listener: is shown all output while it comes.
+    """
+
+    copied: ClassVar[tuple[str, ...]] = KEPT
+    """What a sandbox gets its own copy of, since commands may write there."""
+
+    def __init__(
+        self,
+        run_id: str,
+        environment: Path | None = None,
+        *,
+        limits: Limits | None = None,
+        setup: bool = False,
+        listener: Listener | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.setup = setup
+        self.environment = environment
+        self._run_id = run_id
+        self._listener = listener
+        self._root: Path | None = None
+        self._group: ControlGroup | None = None
+
+    @property
+    def root(self) -> Path:
+        """The private directory. Raises SandboxError before `start` and after `close`."""
+        if self._root is None:
+            raise SandboxError("The sandbox is not running.")
+        return self._root
+
+    @abstractmethod
+    def wrap(self, argv: list[str], env: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+        """Return the command line and environment on the host for a command inside."""
+
+    def begin(self) -> None:
+        """Prepare what the sandbox needs beside its directories."""
+
+    def end_leftovers(self) -> None:
+        """End what the last command has left running."""
+        if self._group is not None:
+            self._group.kill()
+
+    def start(self) -> None:
+        """Make the directories, with the environment's files. Raises SandboxError."""
+        try:
+            self._root = directories.make_private(self._run_id)
+            (self._root / "tmp").mkdir()
+            for name in KEPT:
+                if self.environment and name in self.copied:
+                    shutil.copytree(self.environment / name, self._root / name, symlinks=True)
+                else:
+                    (self._root / name).mkdir()
+            self._group = control_group(self.limits)
+            self.begin()
+            works = self.exec(["/bin/sh", "-c", "exit 0"])
+        except OSError as error:
+            self.close()
+            raise SandboxError(f"{self.kind} could not make a sandbox: {error}") from error
+        if not works.ok:
+            self.close()
+            words = works.stderr.decode("utf-8", "replace").strip()
+            raise SandboxError(f"{self.kind} could not start a command: {words}")
+
+    def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float = 60.0,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        output_limit: int = OUTPUT_LIMIT,
+    ) -> ExecResult:
+        """Run a command; see `Sandbox.exec`."""
+        argv = ["bash", "-c", command] if isinstance(command, str) else list(command)
+        stdout = HeadTail(output_limit, self._listener)
+        stderr = HeadTail(output_limit, self._listener)
+        wrapped, variables = self.wrap(argv, {**COMMAND_ENVIRONMENT, **(env or {})})
+        root, before = self.root, self._oom_kills()
+        job = Job(
+            self._entering_group(wrapped),
+            variables,
+            root / "testbed",
+            stdin,
+            (stdout, stderr),
+            self.end_leftovers,
+            lambda: directories.size(root) > self.limits.disk,
+        )
+        try:
+            ending = run(job, timeout)
+        except OSError as error:
+            raise SandboxError(f"{self.kind} could not run a command: {error}") from error
+        if ending.overfull:
+            stderr.feed(b"\nended: the workspace is over %d GiB\n" % (self.limits.disk // GIB))
+        return ExecResult(
+            None if ending.timed_out else ending.exit_code,
+            stdout.value,
+            stderr.value,
+            dropped=stdout.dropped + stderr.dropped,
+            timed_out=ending.timed_out,
+            oom=self._oom_kills() > before,
+        )
+
+    def close(self) -> None:
+        """End what still runs and remove the private directory."""
+        if self._root is None:
+            return
+        self.end_leftovers()
+        if self._group is not None:
+            self._group.remove()
+        root, self._root = self._root, None
+        directories.remove_tree(root)
+
+    def _oom_kills(self) -> int:
+        return self._group.oom_kills() if self._group else 0
+
+    def _entering_group(self, argv: list[str]) -> list[str]:
+        if self._group is None:
+            return argv
+        folders = " ".join(f"{folder}/cgroup.procs" for folder in self._group.folders)
+        return ["/bin/sh", "-c", _ENTER.format(folders=folders), "sh", *argv]
+
+
+class HostedEngine(Engine):
+    """Sandboxes of one class; their environments are directories in the user's cache."""
+
+    def __init__(self, sandbox: type[HostedSandbox]) -> None:
+        self.kind = sandbox.kind
+        self._make = sandbox
+
+    def check(self) -> None:
+        """Run `true`."""
+        with self._make("check") as sandbox:
+            if not sandbox.exec(["true"]).ok:
+                raise SandboxError("no command runs in it.")
+
+    def prepare(
+        self,
+        key: bytes,
+        setup_command: str | None,
+        fill: Callable[[Sandbox], None],
+        on_output: Callable[[str], None],
+    ) -> Environment:
+        """Keep what the set-up command leaves in its directories; see `Engine.prepare`."""
+        if not setup_command:
+            return Environment("")
+        name = environment_key(self.kind, setup_command, key)
+        kept = directories.cache() / "environments" / name
+        if kept.is_dir():
+            return Environment(str(kept), reused=True)
+        with self._make("setup", setup=True, listener=by_line(on_output)) as sandbox:
+            made = sandbox.exec(["python3", "-m", "venv", VENV], timeout=120)
+            if not made.ok:
+                on_output("No Python environment could be made, going on without one.")
+            install(sandbox, setup_command, fill, TMP)
+            self._keep(sandbox.root, kept)
+        return Environment(str(kept))
+
+    def _keep(self, root: Path, kept: Path) -> None:
+        """Move the result into the cache in one step, so that a half one is never found."""
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_name(f"{kept.name}.{os.getpid()}")
+        partial.mkdir()
+        for name in KEPT:
+            (root / name).rename(partial / name)
+        (partial / ORIGIN).write_text(str(root))
+        try:
+            partial.rename(kept)
+        except OSError:  # another run was faster
+            directories.remove_tree(partial)
+
+    def sandbox(self, environment: Environment, run_id: str) -> Sandbox:
+        """Return a sandbox with this environment, not started."""
+        reference = environment.reference
+        return self._make(run_id, Path(reference) if reference else None)
+
+    def sweep(self) -> None:
+        """Remove the directories of this host's dead owners."""
+        directories.sweep()
