@@ -1,0 +1,216 @@
+"""How a patch reaches the user: a branch beside their work, their work tree, or a file."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from reapair.sandbox import policy
+from reapair.sandbox.gitdiff import parse
+from reapair.sandbox.hostgit import GitStore, Repository
+from reapair.sandbox.safegit import GitError
+
+SLUG_LIMIT = 40
+"""Most characters of a branch name after `agent/`."""
+
+_NEVER = frozenset(("size", "path_escape", "git_dir", "link_escape"))
+_TRIES = 100
+
+
+class HandoverError(Exception):
+    """The patch could not be handed over. The message says why and what to do."""
+
+
+def slugify(title: str) -> str:
+    """Return a branch name for a title: lower-case ASCII words, at most SLUG_LIMIT characters."""
+    ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_title.lower()).strip("-")
+    if len(slug) > SLUG_LIMIT:
+        whole_words = slug[: SLUG_LIMIT + 1].rpartition("-")[0]
+        slug = whole_words or slug[:SLUG_LIMIT]
+    return slug or "change"
+
+
+def to_branch(
+    repository: Path,
+    patch: bytes,
+    *,
+    slug: str,
+    message: str,
+    author: tuple[str, str] | None = None,
+) -> str:
+    """Make the branch `agent/<slug>` with one commit: HEAD and the patch.
+
+    Work tree, index, HEAD and the user's other branches stay as they are, and no hook runs.
+
+    Args:
+        repository: a path in the user's work tree.
+        patch: judged by the policy before.
+        slug: from `slugify`; a taken name gets -2, -3 and so on.
+        message: of the commit.
+        author: name and mail address; the user's own when not given.
+
+    Returns the branch's name. Raises HandoverError.
+    """
+    _refuse_unsafe(patch)
+    with _explained(), TemporaryDirectory(prefix="agent-") as scratch:
+        store = GitStore(Path(scratch) / "store", repository)
+        user = store.repository
+        head = user.head()
+        tree = _patched_tree(store, head, patch)
+        committer = user.identity()
+        signed = _signed("AUTHOR", author or committer) | _signed("COMMITTER", committer)
+        commit = store.commit_tree(tree, message, parent=head, env=signed)
+        wanted = f"{commit}\n" + (f"^{head}\n" if head else "")
+        pack = store.git("pack-objects", "--revs", "--stdout", "-q", stdin=wanted.encode())
+        user.git("unpack-objects", "-q", stdin=pack)
+        return _create_branch(user, f"agent/{slugify(slug)}", commit, signed)
+
+
+def apply_to_work_tree(repository: Path, patch: bytes) -> None:
+    """Change the user's files by the patch, wholly or not at all; the index stays as it is.
+
+    Args:
+        repository: a path in the user's work tree.
+        patch: judged by the policy before.
+
+    Raises HandoverError, also where the user has changed the same lines since.
+    """
+    _refuse_unsafe(patch)
+    with _explained(), TemporaryDirectory(prefix="agent-") as scratch:
+        store = GitStore(Path(scratch) / "store", repository)
+        apply = ("apply", "--whitespace=nowarn")
+        try:
+            store.git(*apply, "--check", "-", stdin=patch)
+        except GitError as error:
+            raise HandoverError(
+                f"The change does not fit your files any more ({error.detail}). Take your own "
+                "changes of these lines back, or look at the patch with --patch FILE."
+            ) from error
+        with _undone_on_failure(store.repository.top, patch):
+            store.git(*apply, "-", stdin=patch)
+
+
+def write_patch(path: Path, patch: bytes) -> None:
+    """Write the patch to a file, wholly or not at all. Raises HandoverError."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with new.open("xb") as file:
+            file.write(patch)
+        # A link in the file's place, perhaps the repository's, is replaced and not followed.
+        new.replace(path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise HandoverError(
+            f"The patch could not be written to {path}: {error.strerror}."
+        ) from error
+
+
+def _refuse_unsafe(patch: bytes) -> None:
+    if not patch.strip():
+        raise HandoverError("There is nothing to hand over: the patch is empty.")
+    for violation in policy.check(patch):
+        if violation.rule in _NEVER:
+            raise HandoverError(f"The patch is not handed over: {violation.message}")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except GitError as error:
+        raise HandoverError(f"The change could not be handed over: {error}") from error
+    except OSError as error:
+        raise HandoverError(f"The change could not be handed over: {error}") from error
+
+
+def _patched_tree(store: GitStore, head: str | None, patch: bytes) -> str:
+    if head:
+        store.git("read-tree", head)
+    try:
+        store.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch)
+    except GitError as error:
+        raise HandoverError(
+            f"The change builds on work that is not committed and does not fit HEAD alone "
+            f"({error.detail}). Take it into your work tree with --apply, or as --patch FILE."
+        ) from error
+    return store.git("write-tree").decode().strip()
+
+
+def _create_branch(user: Repository, name: str, commit: str, signed: dict[str, str]) -> str:
+    """Point the first free of name, name-2, name-3 … to the commit."""
+    for number in range(1, _TRIES):
+        branch = name if number == 1 else f"{name}-{number}"
+        if _is_taken(user, branch):
+            continue
+        try:
+            arguments = ("update-ref", "-m", "agent: made", f"refs/heads/{branch}", commit)
+            # An old value of zeros: only if there is none, whoever is faster.
+            user.git(*arguments, "0" * len(commit), env=signed)
+        except GitError as error:
+            if _is_taken(user, branch):
+                continue
+            raise HandoverError(
+                f"The branch {branch} could not be made ({error.detail}). A branch named `agent` "
+                "is in its way if there is one: rename it, or use --apply or --patch FILE."
+            ) from error
+        return branch
+    raise HandoverError(f"The branches {name} to {name}-{_TRIES - 1} are taken. Delete some.")
+
+
+def _is_taken(user: Repository, branch: str) -> bool:
+    """Tell whether a branch exists, or one inside or one that HEAD waits for, in any case."""
+    names = user.git("for-each-ref", "--format=%(refname)", "refs/heads/").decode(
+        "utf-8", "replace"
+    )
+    taken = [*names.splitlines(), user.branch() or ""]
+    wanted = f"refs/heads/{branch}"
+    return any(f"{name.lower()}/".startswith(f"{wanted}/") for name in taken)
+
+
+def _signed(role: str, identity: tuple[str, str]) -> dict[str, str]:
+    return {f"GIT_{role}_NAME": identity[0], f"GIT_{role}_EMAIL": identity[1]}
+
+
+@contextmanager
+def _undone_on_failure(top: Path, patch: bytes) -> Iterator[None]:
+    """Put the patch's files back as they were when git stops half-way (disk full, no right)."""
+    paths = {top / os.fsdecode(path) for file in parse(patch) for path in file.changed}
+    kept = {path: _contents(path) for path in paths}
+    try:
+        yield
+    except GitError:
+        for path, before in kept.items():
+            if _contents(path) != before:
+                _put_back(path, before)
+        raise
+
+
+def _contents(path: Path) -> tuple[int, bytes] | None:
+    """Return mode and bytes of a file, or of a link's target; None when there is neither."""
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return mode, os.fsencode(os.readlink(path))
+        return (mode, path.read_bytes()) if stat.S_ISREG(mode) else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _put_back(path: Path, before: tuple[int, bytes] | None) -> None:
+    path.unlink(missing_ok=True)
+    if before is None:
+        return
+    mode, data = before
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if stat.S_ISLNK(mode):
+        path.symlink_to(os.fsdecode(data))
+    else:
+        path.write_bytes(data)
+        path.chmod(stat.S_IMODE(mode))
