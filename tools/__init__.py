@@ -11,12 +11,13 @@ from reapair.tools.bash import Bash
 from reapair.tools.edit import Edit
 from reapair.tools.files import is_test_file
 from reapair.tools.observation import clip, stable
+from reapair.tools.outcomes import Status
 from reapair.tools.progress import Progress
 from reapair.tools.read import Read
 from reapair.tools.run_tests import RunTests
 from reapair.tools.search import Search
 from reapair.tools.submit import Submit, changed_files
-from reapair.tools.testing import Status, TestReport, TestRunner
+from reapair.tools.testing import TestReport, TestRunner
 
 __all__ = [
     "Observation",

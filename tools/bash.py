@@ -6,21 +6,27 @@ import re
 
 from pydantic import Field
 
-from reapair.sandbox.base import WORKSPACE, ExecResult, Sandbox
+from reapair.sandbox.base import WORKSPACE, ExecResult, Sandbox, SandboxError
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
-from reapair.tools.observation import clip, stable
+from reapair.tools.observation import clip, plain, stable
 
 DEFAULT_TIMEOUT = 60
 MOST_SECONDS = 1800
 
-_MARK = "\x1e"  # the ASCII record separator: no program prints it by accident
+_MARK = b"\x1e"  # the ASCII record separator, which programs do not print
+_PRELUDE = (
+    "exec 2>&1; __top=$PWD; "
+    '__end() { __code=$?; __at=${PWD#"$__top"}; printf "\\036%s" "${__at#/}"; exit $__code; }; '
+    "trap __end EXIT\n"
+)
 _NETWORK = re.compile(
-    r"Could not resolve host|Temporary failure in name resolution|Network is unreachable"
-    r"|Name or service not known|Failed to establish a new connection|getaddrinfo"
+    r"Could not resolve host|[Nn]ame resolution|Network is unreachable|getaddrinfo|NameResolution"
+    r"|Name or service not known|Failed to establish a new connection"
 )
 _INTERACTIVE = re.compile(
     r"^\s*(?:vim?|nano|emacs|less|more|top|htop|man|gdb|ipython|python3?|node|irb|bash|sh)\s*$"
-    r"|\bgit\s+(?:rebase\s+-i|add\s+-[ip]|commit\s*$)|\bpdb\b|\btail\s+-[fF]\b"
+    r"|\bgit\s+(?:rebase\s+-i|add\s+-[ip]|commit\s*$)|\bpdb\b|\btail\s+-[fF]\b",
+    re.MULTILINE,
 )
 
 
@@ -44,16 +50,19 @@ class Bash(Tool[BashParameters]):
     parameters = BashParameters
 
     def run(self, arguments: BashParameters, sandbox: Sandbox) -> Observation:
-        """Run the command in the sandbox."""
-        if not arguments.command.strip():
+        """Run the command in the sandbox, both streams as one. Raises SandboxError."""
+        command = arguments.command.replace("\r\n", "\n")
+        if not command.strip():
             raise ToolError("command is empty.")
+        if "\0" in command:
+            raise ToolError("command holds a zero byte.")
         seconds = min(max(arguments.timeout or DEFAULT_TIMEOUT, 1), MOST_SECONDS)
-        result = sandbox.exec(_script(arguments.command), timeout=seconds)
-        output, _, folder = (
-            result.text.rpartition(_MARK) if _MARK in result.text else (result.text, "", "")
-        )
-        shown = stable(clip(output.replace("\r\n", "\n").rstrip("\n"))) or "(no output)"
-        notes = [_ending(result, seconds), *_hints(arguments.command, output, result, folder)]
+        result = sandbox.exec(f"{_PRELUDE}{command}\n", timeout=seconds)
+        if result.died:
+            raise SandboxError("The sandbox ended while a command ran in it.")
+        output, folder = _split(result)
+        shown = stable(clip(output)) or "(no output)"
+        notes = [_ending(result, seconds), *_hints(command, output, result, folder)]
         return Observation(
             "\n".join([shown, *notes]),
             ok=result.ok,
@@ -61,13 +70,18 @@ class Bash(Tool[BashParameters]):
         )
 
 
-def _script(command: str) -> str:
-    """Interleave both streams, and tell at the very end which directory the command ended in."""
-    return (
-        "exec 2>&1\n__top=$PWD\n"
-        '__told() { __code=$?; __at=${PWD#"$__top"}; '
-        f"printf '\\036%s' \"${{__at#/}}\"; exit $__code; }}\ntrap __told EXIT\n{command}\n"
+def _split(result: ExecResult) -> tuple[str, str]:
+    """Return the output, and the folder below the root that the command ended in."""
+    output, mark, folder = result.stdout.rpartition(_MARK)
+    text = plain((output if mark else folder) + result.stderr).strip("\n")
+    # Bash counts our line too when it tells where an error is.
+    text = re.sub(
+        r"^((?:\S*/)?bash: (?:-c: )?line )(\d+)(?=:)",
+        lambda match: f"{match.group(1)}{int(match.group(2)) - 1}",
+        text,
+        flags=re.MULTILINE,
     )
+    return text, plain(folder) if mark else ""
 
 
 def _ending(result: ExecResult, seconds: int) -> str:
@@ -81,11 +95,11 @@ def _ending(result: ExecResult, seconds: int) -> str:
 def _hints(command: str, output: str, result: ExecResult, folder: str) -> list[str]:
     hints = []
     if result.dropped:
-        hints.append(f"[{result.dropped} bytes of output were left out: print less, or use search]")
+        hints.append("[the output was too long to keep: print less of it, or use search]")
     if folder:
         hints.append(f"[ended in {folder}; the next call starts in {WORKSPACE} again]")
-    if not result.ok and _INTERACTIVE.search(command):
-        hints.append("[nothing can be typed in here: give the command all it needs, or a script]")
+    if _INTERACTIVE.search(command) and (not result.ok or not output):
+        hints.append("[nothing can be typed in here: give the command all it needs at once]")
     elif result.timed_out:
         hints.append("[if it needs more time, set timeout; servers and watchers cannot be used]")
     if not result.ok and _NETWORK.search(output):

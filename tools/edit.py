@@ -9,6 +9,7 @@ from pydantic import Field
 from reapair.sandbox.base import Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
 from reapair.tools.files import (
+    TextFile,
     decode,
     is_test_file,
     missing,
@@ -21,6 +22,9 @@ from reapair.tools.source import is_python, syntax_errors
 
 CONTEXT = 3
 """Lines shown around a change."""
+
+LARGEST = 8 * 1024 * 1024
+"""Bytes of the largest file that can be edited."""
 
 SHOWN = 40
 """Most changed lines shown."""
@@ -50,12 +54,12 @@ class Edit(Tool[EditParameters]):
             raise ToolError(f"{path} lies outside the repository; only files inside can be edited.")
         if path == ".git" or path.startswith(".git/"):
             raise ToolError("Files in .git cannot be edited.")
-        old, new = arguments.old_str.replace("\r\n", "\n"), arguments.new_str.replace("\r\n", "\n")
         data = _read(path, sandbox)
-        if not old:
-            return _create(path, new, data, sandbox)
+        if not arguments.old_str:
+            return _create(path, arguments.new_str, data, sandbox)
         if data is None:
             raise missing(path, sandbox)
+        old, new = arguments.old_str.replace("\r\n", "\n"), arguments.new_str.replace("\r\n", "\n")
         if old == new:
             raise ToolError("Nothing was changed: old_str and new_str are the same.")
         file = decode(data)
@@ -72,13 +76,16 @@ class Edit(Tool[EditParameters]):
 
 def _read(path: str, sandbox: Sandbox) -> bytes | None:
     try:
-        return sandbox.read(path)
+        data = sandbox.read(path, limit=LARGEST + 1)
     except FileNotFoundError:
         return None
     except IsADirectoryError:
         raise ToolError(f"{path} is a directory. Name a file in it.") from None
     except OSError:
         raise ToolError(f"{path} cannot be read: no permission, or no regular file.") from None
+    if len(data) > LARGEST:
+        raise ToolError(f"{path} is larger than {LARGEST // 1024**2} MB. Change it with bash.")
+    return data
 
 
 def _write(path: str, data: bytes, sandbox: Sandbox) -> None:
@@ -95,21 +102,22 @@ def _create(path: str, new: str, data: bytes | None, sandbox: Sandbox) -> Observ
             f"Nothing was changed: {path} exists already ({count(number, 'line')}) and old_str is "
             f"empty. Read it, and give the text to replace as old_str."
         )
-    _write(path, new.encode("utf-8", "surrogatepass"), sandbox)
+    _write(path, TextFile(new, "utf-8").encode(new), sandbox)
     number = len(split_lines(new))
     text = f"Created {path} ({count(number, 'line')})."
-    errors = syntax_errors(new) if is_python(path) else []
-    return Observation(text + _syntax_note(path, new, errors), data=_facts(path, 1, number, False))
+    note = _syntax_note(path, "", new, range(1, number + 1))
+    return Observation(text + note, data=_facts(path, 1, number, existed=False))
 
 
 def _find(path: str, text: str, old: str, new: str) -> Replacement:
     try:
         return find(text, old, new)
     except SeveralMatches as several:
-        places = listed([str(line) for line in several.lines])
+        places = listed([str(line) for line in several.lines], 20)
+        but = "" if several.exactly else " apart from white space"
         raise ToolError(
-            f"Nothing was changed: old_str stands {len(several.lines)} times in {path}, at lines "
-            f"{places}. Add lines before or after it to say which one."
+            f"Nothing was changed: old_str stands {len(several.lines)} times in {path}{but}, at "
+            f"lines {places}. Add lines before or after it to say which one."
         ) from None
     except NoMatch as none:
         raise ToolError(_miss(path, text, old, none.lines)) from None
@@ -132,8 +140,17 @@ def _miss(path: str, text: str, old: str, near: range | None) -> str:
 
 
 def _differences(given: list[str], real: list[str]) -> list[str]:
-    rows = [row for row in difflib.ndiff(given, real) if row[0] in "-+"]
-    return [clip_line(row.replace("\t", "\\t")) for row in rows[:SHOWN]] or ["(end of the lines)"]
+    """Return the lines in which they differ, tabs and trailing blanks made visible."""
+    rows: list[str] = []
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, given, real, False).get_opcodes():
+        if tag != "equal":
+            rows += [f"- {line}" for line in given[i1:i2]] + [f"+ {line}" for line in real[j1:j2]]
+    return [clip_line(_visible(row)) for row in rows[:SHOWN]] or ["(only white space at the ends)"]
+
+
+def _visible(row: str) -> str:
+    bare = row[2:].rstrip(" ")
+    return row[:2] + bare.replace("\t", "\\t") + "\u00b7" * (len(row) - 2 - len(bare))
 
 
 def _with_line_endings(original: str, plain: str, change: Replacement) -> str:
@@ -181,25 +198,27 @@ def _report(path: str, before: str, after: str, change: Replacement) -> Observat
     view = numbered(lines[top - 1 : bottom], top)
     if view:
         told += f"\nLines {top}-{bottom} are now:\n{view}"
-    if is_python(path):
-        was = len(syntax_errors(before))
-        errors = syntax_errors(after)
-        told += _syntax_note(path, after, errors) if len(errors) > was else ""
-    return Observation(told, data=_facts(path, first, last, True))
+    note = _syntax_note(path, before, after, range(first, last + 1))
+    return Observation(told + note, data=_facts(path, first, last, existed=True))
 
 
-def _syntax_note(path: str, text: str, errors: list[int]) -> str:
-    if not errors:
+def _syntax_note(path: str, before: str, after: str, changed: range) -> str:
+    """Say where a syntax error is that was not there before; an edit has caused it, so near it."""
+    if not is_python(path):
         return ""
-    line = errors[0]
-    source = (split_lines(text)[line - 1 : line] or [""])[0].strip()
+    errors = syntax_errors(after)
+    if not errors or len(errors) <= len(syntax_errors(before)):
+        return ""
+    line = next((line for line in errors if line in changed), None)
+    line = line or min(errors, key=lambda line: abs(line - changed.stop))
+    source = (split_lines(after)[line - 1 : line] or [""])[0].strip()
     return (
         f"\nSyntax error that was not there before, near line {line} of {path}: "
         f"{clip_line(source, 120)}\nFix it with another edit."
     )
 
 
-def _facts(path: str, first: int, last: int, existed: bool) -> dict[str, object]:
+def _facts(path: str, first: int, last: int, *, existed: bool) -> dict[str, object]:
     return {
         "path": path,
         "lines": [first, last],

@@ -6,6 +6,7 @@ import difflib
 import posixpath
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reapair.sandbox.base import WORKSPACE, Sandbox
@@ -125,17 +126,36 @@ def is_test_file(path: str) -> bool:
     return bool(_TEST_FOLDERS.intersection(folders) or _TEST_FILE.search(name))
 
 
+def read_many(sandbox: Sandbox, paths: Sequence[str]) -> dict[str, bytes]:
+    """Return the first HUGE bytes of each of these files, in one go; none of an unreadable one."""
+    script = (
+        f'for f in {" ".join(map(quoted, paths))}; do head -c {HUGE} "$f" 2>/dev/null | wc -c; '
+        f'head -c {HUGE} "$f" 2>/dev/null; done; true'
+    )
+    rest = sandbox.exec(script, output_limit=_LISTING_LIMIT).stdout if paths else b""
+    found = {}
+    for path in paths:
+        size, _, rest = rest.partition(b"\n")
+        number = int(size) if size.strip().isdigit() else 0
+        found[path], rest = rest[:number], rest[number:]
+    return found
+
+
 def listing(sandbox: Sandbox, folder: str = ".") -> list[str]:
-    """Return the sorted paths of all files below a folder that Git does not ignore."""
+    """Return the sorted paths of the files below a folder: those that Git does not ignore.
+
+    Where Git knows of none, all that are at most four levels down.
+    """
     where = quoted(folder)
     result = sandbox.exec(
         f"git ls-files -z -co --exclude-standard -- {where} && printf '\\0' && "
         f"git ls-files -z -d -- {where}",
         output_limit=_LISTING_LIMIT,
     )
-    if not result.ok:
+    if not result.ok or not result.stdout.strip(b"\0"):
         result = sandbox.exec(
-            f"find {where} -name .git -prune -o -type f -print0", output_limit=_LISTING_LIMIT
+            f"find {where} -maxdepth 4 -name .git -prune -o -type f -print0",
+            output_limit=_LISTING_LIMIT,
         )
     present, _, deleted = result.text.partition("\0\0")
     names = {name.removeprefix("./") for name in present.split("\0") if name}

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-_NUMBERED = re.compile(r"^ *(\d+)\t")
+from reapair.tools.indentation import indent_of
+from reapair.tools.loose import Hunk, hunks, regions, squeezed, stripped, unquoted
+
+_NUMBERED = re.compile(r"^ *(\d+)(?:\t|[:|→] ?)")
+_ELLIPSIS = re.compile(r"^\s*(?:#|//|/\*|--)?\s*(?:\.\.\.|…)[^\"'()=]*$")
+
+NUMBERS_NOTE = "Line numbers were taken out of old_str and new_str."
+INDENT_NOTE = "old_str differed in white space only; new_str was indented like the file."
+QUOTES_NOTE = "old_str differed in its quotes only; new_str got those of the file."
+ELLIPSIS_NOTE = "The lines that old_str and new_str leave out by '...' were kept."
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,36 +40,37 @@ class NoMatch(Exception):  # noqa: N818 - an answer, not a failure
 
 
 class SeveralMatches(Exception):  # noqa: N818
-    """The text stands at several places; `lines` are where they begin (from 1)."""
+    """The text stands at several places; `lines` are where they begin (from 1).
 
-    def __init__(self, lines: list[int]) -> None:
+    `exactly` is False when it stands there only apart from white space.
+    """
+
+    def __init__(self, lines: list[int], *, exactly: bool) -> None:
         super().__init__("several matches")
         self.lines = lines
+        self.exactly = exactly
 
 
 def find(text: str, old: str, new: str) -> Replacement:
-    """Return the one replacement that `old` and `new` mean in `text` (both with bare line feeds).
+    """Return the one replacement that `old` and `new` mean in `text` (all with bare line feeds).
 
     Raises SeveralMatches when it is not unique, NoMatch when it is not there.
     """
     places = occurrences(text, old)
     if len(places) > 1:
-        raise SeveralMatches([text.count("\n", 0, place) + 1 for place in places])
+        raise SeveralMatches([text.count("\n", 0, at) + 1 for at in places], exactly=True)
     if places:
         return Replacement(places[0], places[0] + len(old), new)
     plain = without_numbers(old)
     if plain is not None:
         inner = find(text, plain, without_numbers(new, partly=True) or new)
-        return Replacement(inner.start, inner.end, inner.new, _join(_NUMBERS_NOTE, inner.note))
-    return _find_loosely(text, old, new)
-
-
-_NUMBERS_NOTE = "Line numbers were taken out of old_str and new_str."
-_INDENT_NOTE = "old_str differed in white space only; new_str was indented like the file."
-
-
-def _join(*notes: str) -> str:
-    return " ".join(note for note in notes if note)
+        note = f"{NUMBERS_NOTE} {inner.note}".strip()
+        return Replacement(inner.start, inner.end, inner.new, note)
+    lines, (wanted, fresh) = text.split("\n"), _as_lines(old, new)
+    changes, note = _by_lines(lines, wanted, fresh) or _by_parts(lines, wanted, fresh) or ([], "")
+    if not changes:
+        raise NoMatch(nearest_lines(lines, wanted))
+    return _replacement(lines, changes, note)
 
 
 def occurrences(text: str, part: str) -> list[int]:
@@ -72,128 +85,153 @@ def occurrences(text: str, part: str) -> list[int]:
 def without_numbers(text: str, *, partly: bool = False) -> str | None:
     """Take off line numbers pasted from `read`, or return None where that is not what they are.
 
-    They are recognised by rising one by one; with `partly`, lines without a number may be between.
+    They are recognised by rising one by one; with `partly` some lines may be without.
     """
     lines = text.split("\n")
-    numbers = [_NUMBERED.match(line) for line in lines]
-    told = [int(match.group(1)) for match in numbers if match]
-    bare = [line for line, match in zip(lines, numbers, strict=True) if not match and line.strip()]
-    if not told or told != sorted(set(told)) or (bare and not partly):
-        return None
-    if not partly and told != list(range(told[0], told[0] + len(told))):
+    matches = [_NUMBERED.match(line) for line in lines]
+    told = [int(match.group(1)) for match in matches if match]
+    bare = any(line.strip() for line, match in zip(lines, matches, strict=True) if not match)
+    rising = all(b == a + 1 for a, b in pairwise(told))
+    if not told or (not partly and (bare or not rising)):
         return None
     return "\n".join(
-        line[match.end() :] if match else line for line, match in zip(lines, numbers, strict=True)
+        line[match.end() :] if match else line for line, match in zip(lines, matches, strict=True)
     )
 
 
-def _find_loosely(text: str, old: str, new: str) -> Replacement:
-    """Match line by line without white space, and indent the new lines like those they replace."""
-    lines = text.split("\n")
-    wanted = old.split("\n")
-    while wanted and not wanted[-1].strip():
+def _as_lines(old: str, new: str) -> tuple[list[str], list[str]]:
+    """Split both; a line feed at the end of `old` says that it ends there, not one line more."""
+    wanted, fresh = old.split("\n"), new.split("\n")
+    if wanted[-1] == "":
         wanted.pop()
-    skipped = next((i for i, line in enumerate(wanted) if line.strip()), 0)
-    wanted = wanted[skipped:]
-    if not wanted:
-        raise NoMatch(None)
-    keys, key = [_squeezed(line) for line in lines], [_squeezed(line) for line in wanted]
-    places = [
-        i
-        for i in range(len(keys) - len(key) + 1)
-        if keys[i] == key[0] and keys[i:][: len(key)] == key
-    ]
-    if len(places) > 1:
-        raise SeveralMatches([place + 1 for place in places])
-    if not places:
-        raise NoMatch(nearest_lines(lines, wanted))
-    first, last = places[0], places[0] + len(key)
-    fresh = _reindented(lines[first:last], wanted, _trimmed(new))
-    if fresh is None:
-        raise NoMatch(range(first, last))
-    start = sum(len(line) + 1 for line in lines[:first])
-    end = start + sum(len(line) + 1 for line in lines[first:last]) - 1
-    if not fresh and end < len(text):
-        end += 1
-    return Replacement(start, end, "\n".join(fresh), _INDENT_NOTE)
+        if fresh[-1] == "":
+            fresh.pop()
+    return wanted, fresh
 
 
-def _trimmed(new: str) -> list[str]:
-    lines = new.split("\n")
-    while lines and not lines[-1].strip():
-        lines.pop()
-    while lines and not lines[0].strip():
-        lines.pop(0)
-    return lines
+_Found = tuple[list[Hunk], str]
 
 
-def _squeezed(line: str) -> str:
-    return " ".join(line.split())
+def _by_lines(lines: list[str], wanted: list[str], fresh: list[str]) -> _Found | None:
+    """Match apart from white space, else apart from quotes. Raises SeveralMatches, NoMatch."""
+    for key, note in ((stripped, INDENT_NOTE), (squeezed, INDENT_NOTE), (unquoted, QUOTES_NOTE)):
+        places = regions(lines, wanted, key)
+        if len(places) > 1:
+            raise SeveralMatches([place[0] + 1 for place in places], exactly=False)
+        if places:
+            changes = hunks(lines, places[0], wanted, fresh)
+            if not changes:
+                raise NoMatch(range(places[0][0], places[0][-1] + 1))
+            return changes, note
+    return None
 
 
-def _indent(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]
-
-
-def _reindented(real: list[str], old: list[str], new: list[str]) -> list[str] | None:
-    """Return `new` indented like the file; None where the file and `old` do not fit together."""
-    meaning: dict[str, str] = {}
-    for there, given in zip(real, old, strict=True):
-        if there.strip() and meaning.setdefault(_indent(given), _indent(there)) != _indent(there):
-            return None
-    kept = _kept_lines(old, new)
-    result = []
-    for index, line in enumerate(new):
-        if index in kept:
-            result.append(real[kept[index]])
-        elif not line.strip():
-            result.append("")
-        else:
-            result.append(_translated(_indent(line), meaning) + line.lstrip())
-    return result
-
-
-def _kept_lines(old: list[str], new: list[str]) -> dict[int, int]:
-    """Map the lines of `new` that are lines of `old`, unchanged, to where they stand there."""
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    return {
-        block.b + i: block.a + i
-        for block in matcher.get_matching_blocks()
-        for i in range(block.size)
-    }
-
-
-def _translated(indent: str, meaning: dict[str, str]) -> str:
-    """Return what an indentation of `new` is in the file, going by the nearest known one."""
-    if indent in meaning:
-        return meaning[indent]
-    known = [given for given in meaning if indent.startswith(given)]
-    if known:
-        nearest = max(known, key=len)
-        return meaning[nearest] + indent[len(nearest) :]
-    outer = min(meaning, key=len)
-    surplus = outer.removeprefix(indent)
-    return meaning[outer].removesuffix(surplus)
-
-
-def nearest_lines(lines: list[str], wanted: list[str]) -> range | None:
-    """Return the stretch of lines most like those wanted, or None when nothing is like them."""
-    size = len(wanted)
-    key = [_squeezed(line) for line in wanted]
-    anchors = {line for line in key if len(line) > 3}
-    keys = [_squeezed(line) for line in lines]
-    scores: dict[int, int] = {}
-    for index, line in enumerate(keys):
-        if line in anchors:
-            for offset, other in enumerate(key):
-                if other == line and index >= offset:
-                    scores[index - offset] = scores.get(index - offset, 0) + len(line)
-    if scores:
-        best = min(scores, key=lambda place: (-scores[place], place))
-        return range(best, min(best + size, len(lines)))
-    longest = max(key, key=len)
-    near = difflib.get_close_matches(longest, list(dict.fromkeys(keys))[:20_000], n=1, cutoff=0.6)
-    if not near:
+def _by_parts(lines: list[str], wanted: list[str], fresh: list[str]) -> _Found | None:
+    """Match the parts around lines of '...' one by one; what these leave out stays as it is."""
+    olds, news = _parts(wanted), _parts(fresh)
+    if len(olds) < 2 or len(olds) != len(news):
         return None
-    place = max(keys.index(near[0]) - key.index(longest), 0)
-    return range(place, min(place + size, len(lines)))
+    found: list[Hunk] = []
+    before: int | None = None
+    for old, new in zip(olds, news, strict=True):
+        places = regions(lines, old, stripped)
+        if not places and not "".join(old + new).strip():
+            continue
+        if len(places) != 1 or not _same_block(lines, before, places[0][0]):
+            return None
+        changes = hunks(lines, places[0], old, new)
+        if changes is None:
+            return None
+        found += changes
+        before = places[0][-1]
+    return (found, ELLIPSIS_NOTE) if found else None
+
+
+def _parts(lines: list[str]) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for line in lines:
+        if _ELLIPSIS.match(line):
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    return parts
+
+
+def _same_block(lines: list[str], before: int | None, after: int) -> bool:
+    """Tell whether nothing between two lines ends the block that they are both in."""
+    if before is None:
+        return True
+    opens = lines[before].rstrip().endswith((":", "{", "(", "["))
+    depth = min(len(indent_of(lines[before])) + opens, len(indent_of(lines[after])))
+    between = lines[before + 1 : after]
+    return before < after and all(len(indent_of(line)) >= depth for line in between if line.strip())
+
+
+def _replacement(lines: Sequence[str], changes: Sequence[Hunk], note: str) -> Replacement:
+    """Turn changes of whole lines into one of the text that they were split from."""
+    first, last = changes[0].first, changes[-1].last
+    fresh: list[str] = []
+    at = first
+    for hunk in changes:
+        fresh += [*lines[at : hunk.first], *hunk.lines]
+        at = hunk.last
+    sizes = [len(line) + 1 for line in lines]
+    start, end = sum(sizes[:first]), sum(sizes[:last])
+    new = "".join(f"{line}\n" for line in fresh)
+    if last == len(lines):
+        # The last line has no line feed, so the one before the change comes or goes instead.
+        end -= 1
+        new = new[:-1]
+        if first == last:
+            new = f"\n{new}"
+        elif not fresh and start:
+            start -= 1
+    return Replacement(start, end, new, note)
+
+
+def nearest_lines(lines: Sequence[str], wanted: Sequence[str]) -> range | None:
+    """Return the stretch of lines most like those wanted, or None when nothing is like them."""
+    keys, sought = [squeezed(line) for line in lines], [squeezed(line) for line in wanted]
+    start = _best_start(keys, sought)
+    if start is None:
+        return None
+    low = max(start - _SLACK, 0)
+    window = keys[low : start + len(sought) + _SLACK]
+    blocks = [
+        block
+        for block in difflib.SequenceMatcher(None, sought, window, False).get_matching_blocks()
+        if any(sought[block.a : block.a + block.size])
+    ]
+    if not blocks:
+        return range(max(start, 0), min(start + len(sought), len(lines)))
+    first, last = blocks[0], blocks[-1]
+    begin = low + first.b - first.a
+    end = low + last.b + len(sought) - last.a
+    return range(max(begin, 0), min(end, len(lines)))
+
+
+_SLACK = 5
+"""Lines by which the nearest text may be shifted against the text looked for."""
+
+
+def _best_start(keys: list[str], sought: list[str]) -> int | None:
+    """Return where most lines agree, rare and long ones counting more; else the likest line."""
+    where: dict[str, list[int]] = {}
+    for index, line in enumerate(keys):
+        where.setdefault(line, []).append(index)
+    votes: Counter[int] = Counter()
+    for offset, line in enumerate(sought):
+        places = where.get(line, []) if len(line) > 3 else []
+        for index in places[:_MOST_PLACES]:
+            votes[index - offset] += len(line) * 1000 // len(places)
+    if votes:
+        return min(votes, key=lambda start: (-sum(votes[start + i] for i in range(-2, 3)), start))
+    longest = sorted(range(len(sought)), key=lambda index: -len(sought[index]))
+    for offset in longest[:3]:
+        near = difflib.get_close_matches(sought[offset], list(where)[:20_000], n=1, cutoff=0.6)
+        if near:
+            return where[near[0]][0] - offset
+    return None
+
+
+_MOST_PLACES = 200

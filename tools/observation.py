@@ -11,10 +11,22 @@ LINE_LIMIT = 500
 """Characters shown of one line."""
 
 _UNSTABLE = (  # what pytest and Python print, nothing is opened here
-    (re.compile(r"\b0x[0-9a-fA-F]{6,}"), "0x..."),
+    (re.compile(r"\bat 0x[0-9a-fA-F]{6,}"), "at 0x..."),
     (re.compile(r"/tmp/pytest-of-[^/\s]+/pytest-\d+"), "/tmp/pytest"),  # noqa: S108
-    (re.compile(r"\b(in|after) \d+\.\d+ ?s(?:econds)?\b( \(\d+:\d\d:\d\d\))?"), r"\1 ..."),
+    (re.compile(r"/tmp/tmp[a-z0-9_]{8}\b"), "/tmp/tmp..."),  # noqa: S108
+    (
+        re.compile(
+            r"^(.*\b(?:passed|failed|errors?|skipped|warnings?|deselected|ran)\b.*) in "
+            r"\d+\.\d+s(?: \(\d+:\d\d:\d\d\))?",
+            re.M,
+        ),
+        r"\1",
+    ),
+    (re.compile(r"^(Ran \d+ tests?) in \d+\.\d+s$", re.M), r"\1"),
 )
+
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def clip(text: str, limit: int = OBSERVATION_LIMIT, *, tail: float = 0.5) -> str:
@@ -51,6 +63,16 @@ def stable(text: str) -> str:
     for pattern, replacement in _UNSTABLE:
         text = pattern.sub(replacement, text)
     return text
+
+
+def plain(output: bytes) -> str:
+    """Return what a terminal would show of a command's output: no colours, no overwritten lines.
+
+    Bytes that are not UTF-8 become U+FFFD.
+    """
+    text = _ESCAPE.sub("", output.decode("utf-8", "replace").replace("\r\n", "\n"))
+    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return _CONTROL.sub("", "\n".join(lines))
 
 
 def numbered(lines: list[str], first: int) -> str:

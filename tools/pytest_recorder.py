@@ -7,29 +7,44 @@ under repair, whatever their age, so it uses neither annotations nor anything ne
 
 import json
 import os
+import sys
 
-_REPORT = os.environ.get("REAPAIR_REPORT")
-_SELECTOR = os.environ.get("REAPAIR_SELECTOR")
+# Out of the environment, so that a pytest started by one of the tests knows nothing of this.
+_FOLDER = os.environ.pop("REAPAIR_FOLDER", "")
+_SELECTOR = os.environ.pop("REAPAIR_SELECTOR", "")
+_TOP = os.environ.pop("REAPAIR_TOP", "")
+for _name in ("PYTEST_ADDOPTS", "PYTHONPATH"):
+    _before = os.environ.pop("REAPAIR_" + _name, "")
+    if _FOLDER:
+        os.environ[_name] = _before
+        if not _before:
+            del os.environ[_name]
 
 
 def _write(**entry):
-    with open(_REPORT, "a") as stream:
+    with open(os.path.join(_FOLDER, "report"), "a") as stream:
         stream.write(json.dumps(entry) + "\n")
 
 
 class _Recorder:
+    def __init__(self, root):
+        self._root = str(root)
+
+    def _id(self, nodeid):
+        """Return the id relative to the top of the repository, wherever pytest was started."""
+        path, separator, rest = nodeid.partition("::")
+        full = os.path.realpath(os.path.join(self._root, path))
+        return os.path.relpath(full, _TOP).replace(os.sep, "/") + separator + rest
+
     def pytest_collectreport(self, report):
         if report.failed:
-            _write(kind="collect", id=report.nodeid, text=str(report.longrepr))
-
-    def pytest_collection_finish(self, session):
-        _write(kind="collected", number=len(session.items))
+            _write(kind="collect", id=self._id(report.nodeid), text=str(report.longrepr))
 
     def pytest_runtest_logstart(self, nodeid):
-        _write(kind="start", id=nodeid)
+        _write(kind="start", id=self._id(nodeid))
 
     def pytest_runtest_logreport(self, report):
-        entry = {"kind": "report", "id": report.nodeid, "when": report.when}
+        entry = {"kind": "report", "id": self._id(report.nodeid), "when": report.when}
         entry["outcome"] = report.outcome
         if report.failed:
             entry["text"] = str(report.longrepr)
@@ -42,11 +57,13 @@ class _Recorder:
 
 def pytest_configure(config):
     """Take the selector over the command's own paths, and undo what would hide tests."""
-    if hasattr(config, "workerinput") or not _REPORT:
+    if not _FOLDER or hasattr(config, "workerinput") or hasattr(sys, "_reapair_recorder"):
         return
+    sys._reapair_recorder = True
     if _SELECTOR:
-        config.args[:] = [_SELECTOR]
+        config.args[:] = [os.path.join(_TOP, _SELECTOR)]
     config.option.maxfail = 0
     config.option.tbstyle = "short"
     config.option.showlocals = False
-    config.pluginmanager.register(_Recorder(), "reapair-recorder")
+    root = getattr(config, "rootdir", None) or os.getcwd()
+    config.pluginmanager.register(_Recorder(root), "reapair-recorder")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pydantic import Field
 
 from reapair.sandbox.base import ExecResult, Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
-from reapair.tools.files import is_test_file, missing, quoted, relative
-from reapair.tools.observation import clip_line, count
+from reapair.tools.files import is_test_file, missing, quoted, read_many, relative
+from reapair.tools.observation import clip, clip_line, count
 from reapair.tools.source import Definition, definitions, enclosing, is_python
 
 DEFAULT_RESULTS = 40
@@ -72,7 +74,7 @@ class Search(Tool[SearchParameters]):
         note = ""
         if result.exit_code == 44:
             raise missing(path, sandbox)
-        if result.exit_code not in (0, 1):
+        if result.exit_code not in (0, 1) and not result.stdout and not result.timed_out:
             reason = _reason(result)
             note = f"Not a valid regular expression ({reason}); searched for the literal text.\n"
             result = sandbox.exec(
@@ -91,7 +93,9 @@ def _script(pattern: str, path: str, glob: str | None, *, fixed: bool) -> str:
     rg_glob = f" -g {shlex.quote(glob)}" if glob else ""
     grep_glob = f" --include={shlex.quote(glob.rpartition('/')[2])}" if glob else ""
     spec = shlex.quote(f":(glob){_glob_below(path, glob)}") if glob else where
-    rg, git, grep = ("-F", "-F", "-F") if fixed else ("", "-P", "-P")
+    # ripgrep needs another engine for look-around and back references.
+    rg = "-P" if re.search(r"\(\?<?[=!]|\\[1-9]", pattern) else ""
+    rg, git, grep = ("-F", "-F", "-F") if fixed else (rg, "-P", "-P")
     extended = (
         ""
         if fixed
@@ -121,7 +125,7 @@ def _glob_below(path: str, glob: str) -> str:
 def _reason(result: ExecResult) -> str:
     lines = result.stderr.decode("utf-8", "replace").strip().splitlines()
     told = next((line for line in reversed(lines) if line.strip()), "unknown error")
-    return told.removeprefix("error: ").strip()
+    return re.sub(r"^(?:error|fatal|grep|rg|command line|, '.*'|[: ])+", "", told).strip()
 
 
 def _parse(output: str) -> list[_File]:
@@ -141,10 +145,10 @@ def _parse(output: str) -> list[_File]:
 def _nothing(arguments: SearchParameters, path: str, note: str) -> str:
     where = "the repository" if path == "." else path
     names = f" in files named {arguments.glob}" if arguments.glob else ""
-    return (
-        f"{note}No matches for {arguments.pattern!r} in {where}{names}. "
-        "Try a shorter pattern, (?i) to ignore case, or a wider path."
-    )
+    advice = "Try a shorter pattern, (?i) to ignore case, or a wider path."
+    if re.search(r"\\[|(){}+?]", arguments.pattern) and not note:
+        advice = "Operators have no backslash: a|b finds both; \\| and \\( are literal."
+    return f"{note}No matches for {arguments.pattern!r} in {where}{names}. {advice}"
 
 
 def _summary(pattern: str, found: list[_File], most: int, note: str, sandbox: Sandbox) -> str:
@@ -153,12 +157,15 @@ def _summary(pattern: str, found: list[_File], most: int, note: str, sandbox: Sa
     blocks, left = [head], most
     share = most if len(found) == 1 else max(LINES_OF_A_FILE, most // len(found))
     shown_files = 0
-    for index, file in enumerate(found):
+    parsed = [file.path for file in found if is_python(file.path)][:FILES_PARSED]
+    sources = read_many(sandbox, parsed)
+    shown = _window(pattern)
+    for file in found:
         if left <= 0:
             break
         lines = file.lines[: min(share, left)]
-        known = _definitions(file.path, sandbox) if index < FILES_PARSED else []
-        blocks.append(_block(file, lines, known))
+        source = sources.get(file.path, b"").decode("utf-8", "replace")
+        blocks.append(_block(file, lines, definitions(source), shown))
         left -= len(lines)
         shown_files += 1
     rest = found[shown_files:]
@@ -166,19 +173,31 @@ def _summary(pattern: str, found: list[_File], most: int, note: str, sandbox: Sa
         names = ", ".join(f"{file.path} ({len(file.lines)})" for file in rest[:10])
         more = f" and {len(rest) - 10} more files" if len(rest) > 10 else ""
         blocks.append(f"Not shown: {names}{more}. Narrow with path, glob or a longer pattern.")
-    return "\n".join(blocks)
+    return clip("\n".join(blocks), tail=0.1)
 
 
-def _definitions(path: str, sandbox: Sandbox) -> list[Definition]:
-    if not is_python(path):
-        return []
+def _window(pattern: str) -> Callable[[str], str]:
+    """Return what cuts a long line so that the match can be seen."""
     try:
-        return definitions(sandbox.read(path).decode("utf-8", "replace"))
-    except OSError:
-        return []
+        expression = re.compile(pattern)
+    except re.error:
+        expression = re.compile(re.escape(pattern))
+
+    def cut(line: str) -> str:
+        match = expression.search(line) if _WIDTH < len(line) < 10_000 else None
+        if match is None or match.end() <= _WIDTH:
+            return clip_line(line, _WIDTH)
+        return f"[...] {clip_line(line[max(match.start() - _WIDTH // 2, 0) :], _WIDTH)}"
+
+    return cut
 
 
-def _block(file: _File, lines: list[tuple[int, str]], known: list[Definition]) -> str:
+def _block(
+    file: _File,
+    lines: list[tuple[int, str]],
+    known: list[Definition],
+    shown: Callable[[str], str],
+) -> str:
     rows = [f"{file.path} ({count(len(file.lines), 'match')})"]
     inside: Definition | None = None
     for number, line in lines:
@@ -186,7 +205,7 @@ def _block(file: _File, lines: list[tuple[int, str]], known: list[Definition]) -
         if around is not None and around != inside and around.start != number:
             rows.append(f"  in {around.name} (lines {around.start}-{around.end}):")
         inside = around
-        rows.append(f"{number:>5}\t{clip_line(line.rstrip(), _WIDTH)}")
+        rows.append(f"{number:>5}\t{shown(line.rstrip())}")
     if len(lines) < len(file.lines):
         rows.append(f"  [{len(file.lines) - len(lines)} more in this file]")
     return "\n".join(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
+_SILENT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING}
 _DEFINITIONS = {"class_definition", "function_definition"}
 
 
@@ -44,11 +47,10 @@ def enclosing(found: list[Definition], line: int) -> Definition | None:
 
 
 def syntax_errors(text: str) -> list[int]:
-    """Return the lines (from 1) where the text cannot be parsed, at most one per line."""
+    """Return the lines (from 1) where the text cannot be Python, whatever its version."""
     root = _tree(text)
-    if not root.has_error:
-        return []
-    return sorted(set(_errors(root)))
+    found = set(_errors(root)) if root.has_error else set()
+    return sorted(found | set(_layout_errors(text)))
 
 
 @cache
@@ -99,3 +101,29 @@ def _errors(node: Node) -> Iterator[int]:
     for child in node.children:
         if child.has_error or child.is_missing:
             yield from _errors(child)
+
+
+def _layout_errors(text: str) -> Iterator[int]:
+    """Find wrong indentation, which tree-sitter overlooks: a block follows a colon, and only that.
+
+    The tokenizer only cuts text into pieces; nothing of it is compiled.
+    """
+    colon = after_newline = False
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type in _SILENT:
+                continue
+            if token.type == tokenize.INDENT:
+                if not colon:
+                    yield token.start[0]
+            elif colon and after_newline:
+                yield token.start[0]
+            after_newline = token.type == tokenize.NEWLINE
+            if token.type != tokenize.NEWLINE:
+                colon = token.string == ":" and token.type == tokenize.OP
+            if token.type == tokenize.INDENT:
+                colon = False
+    except IndentationError as error:
+        yield error.lineno or 1
+    except (tokenize.TokenError, SyntaxError):
+        return

@@ -1,0 +1,152 @@
+"""What test runners say, as statuses by test: our pytest recorder's lines, unittest's output."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from reapair.sandbox.base import ExecResult
+from reapair.tools.observation import clip, stable
+
+Status = Literal["passed", "failed", "error", "skipped", "missing"]
+
+FAILURE_LIMIT = 2_000
+"""Bytes kept of what one failure says."""
+
+CAPTURED_LIMIT = 600
+"""Bytes kept of each stream that a failed test printed to."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Statuses and failures by test id. `running` is the test that had begun and did not end."""
+
+    statuses: dict[str, Status] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    collected_ok: bool = True
+    running: str | None = None
+
+
+def recorded(text: str, result: ExecResult) -> Outcome | None:
+    """Read the recorder's lines; None where there are none. The last may be cut off."""
+    entries = list(_entries(text))
+    if not entries:
+        return None
+    outcome, begun = Outcome(), dict[str, None]()
+    for entry in entries:
+        test = str(entry.get("id", ""))
+        match entry.get("kind"):
+            case "collect":
+                outcome.collected_ok = False
+                outcome.statuses[test] = "error"
+                outcome.failures[test] = condensed(entry)
+            case "start":
+                begun[test] = None
+            case "report":
+                _take(outcome, test, entry)
+                if entry.get("when") == "teardown":
+                    begun.pop(test, None)
+            case "end":
+                begun.clear()
+    for test in begun:
+        outcome.running = outcome.running or test
+        outcome.statuses[test] = "failed"
+        outcome.failures[test] = _cut_off(result)
+    return outcome
+
+
+def _entries(text: str) -> Iterable[dict[str, Any]]:
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            yield entry
+
+
+def _take(outcome: Outcome, test: str, entry: dict[str, Any]) -> None:
+    """Take one phase of a test: a failure stays, and outside of the call it is an error."""
+    said, when = entry.get("outcome"), entry.get("when")
+    status: Status | None = None
+    if said == "failed":
+        status = "failed" if when == "call" else "error"
+        outcome.failures.setdefault(test, condensed(entry))
+    elif said == "skipped":
+        status = "skipped"
+    elif said == "passed" and when == "call":
+        status = "passed"
+    if status and outcome.statuses.get(test) not in ("failed", "error"):
+        outcome.statuses[test] = status
+
+
+def _cut_off(result: ExecResult) -> str:
+    if result.timed_out:
+        return "It was still running when the time was up."
+    if result.oom:
+        return "The test process was killed during this test: it used too much memory."
+    return f"The test process ended during this test (exit code {result.exit_code})."
+
+
+_FRAME = re.compile(r"^(\S.*?):(\d+): ")
+_OUTSIDE = ("/", "..", "<")
+
+
+def condensed(entry: dict[str, Any]) -> str:
+    """Keep the frames inside the repository, the assertion, and the end of captured output."""
+    kept: list[str] = []
+    inside = True
+    for line in str(entry.get("text", "")).split("\n"):
+        frame = _FRAME.match(line)
+        if frame:
+            inside = not frame.group(1).startswith(_OUTSIDE)
+        if line.startswith("E ") or (inside and line.strip()):
+            kept.append(line.rstrip())
+    parts = [clip("\n".join(kept), FAILURE_LIMIT)]
+    output = entry.get("output")
+    for title, captured in output if isinstance(output, list) else []:
+        if captured.strip():
+            parts.append(f"{title}:\n{clip(captured.strip(), CAPTURED_LIMIT)}")
+    return stable("\n".join(parts))
+
+
+_RESULT = re.compile(
+    r"^(\w+) \(([\w.<>]+)\)[^\n]*(?:\n(?!\w+ \([\w.<>]+\)).*)?? \.\.\. "
+    r"(?:.*\n)??(ok|FAIL|ERROR|skipped|expected failure|unexpected success)\b",
+    re.MULTILINE,
+)
+_BLOCK = re.compile(
+    r"^={70}\n(FAIL|ERROR): (\w+) \(([\w.<>]+)\).*\n(?:.*\n)??-{70}\n", re.MULTILINE
+)
+_WORDS: dict[str, Status] = {
+    "ok": "passed",
+    "FAIL": "failed",
+    "ERROR": "error",
+    "skipped": "skipped",
+    "expected failure": "skipped",
+    "unexpected success": "failed",
+}
+
+
+def unittest_outcome(output: str) -> Outcome | None:
+    """Read the verbose output of unittest; ids are dotted names. None where there is none."""
+    outcome = Outcome()
+    for name, place, word in _RESULT.findall(output):
+        outcome.statuses[_dotted(name, place)] = _WORDS[word]
+    blocks = list(_BLOCK.finditer(output))
+    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+        test = _dotted(block.group(2), block.group(3))
+        end = following.start() if following else len(output)
+        text = re.split(r"\n-{70}\nRan ", output[block.end() : end])[0]
+        outcome.statuses[test] = _WORDS[block.group(1)]
+        outcome.failures[test] = stable(clip(text.strip(), FAILURE_LIMIT, tail=0.8))
+        if "_FailedTest" in block.group(3):
+            outcome.collected_ok = False
+    return outcome if outcome.statuses else None
+
+
+def _dotted(name: str, place: str) -> str:
+    return place if place.endswith(f".{name}") else f"{place}.{name}"
