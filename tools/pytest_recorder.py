@@ -63,6 +63,7 @@ def pytest_configure(config):
     if _SELECTOR:
         config.args[:] = [os.path.join(_TOP, _SELECTOR)]
     config.option.maxfail = 0
+    config.option.continue_on_collection_errors = True
     config.option.tbstyle = "short"
     config.option.showlocals = False
     root = getattr(config, "rootdir", None) or os.getcwd()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable
 
 from pydantic import Field
 
 from reapair.sandbox.base import Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
-from reapair.tools.files import is_test_file, listing, nearest, quoted, relative
+from reapair.tools.files import is_test_file, listing, nearest, quoted, read_many, relative
 from reapair.tools.observation import clip, count, listed
 from reapair.tools.progress import Progress
+from reapair.tools.source import definitions, is_python
 from reapair.tools.testing import DEFAULT_TIMEOUT, TestReport, TestRunner
 
 SHOWN_FAILURES = 8
@@ -53,7 +55,7 @@ class RunTests(Tool[RunTestsParameters]):
         timeout = min(max(arguments.timeout or int(DEFAULT_TIMEOUT), 1), MOST_SECONDS)
         report = self._runner.run(sandbox, selector, timeout)
         if not report.statuses:
-            raise ToolError(_nothing_ran(report, selector))
+            raise ToolError(_nothing_ran(report, selector, sandbox))
         before = self._progress.last_report(report)
         text = "\n\n".join(
             part
@@ -86,11 +88,28 @@ def _selector(given: str, sandbox: Sandbox) -> str:
     return f"{path}{separator}{test}"
 
 
-def _nothing_ran(report: TestReport, selector: str) -> str:
+def _nothing_ran(report: TestReport, selector: str, sandbox: Sandbox) -> str:
+    path, _, test = selector.partition("::")
+    if test and not report.timed_out:
+        known = _tests_in(path, sandbox)
+        near = difflib.get_close_matches(test, known, n=5, cutoff=0.3) or known[:5]
+        if near and test.partition("[")[0] not in known:
+            ids = ", ".join(f"{path}::{name}" for name in near)
+            return f"No tests were run: there is no {selector}. Tests like it: {ids}."
     if report.exit_code == 5:
-        return f"No tests were found in {selector}. The file or directory holds none."
+        return f"No tests were run: there are none in {selector}."
     reason = "the time was up" if report.timed_out else f"exit code {report.exit_code}"
-    return f"No tests were run ({reason}).\n{report.output_tail.strip()}"
+    return f"No tests were run ({reason}).\n{report.output_tail}".rstrip()
+
+
+def _tests_in(path: str, sandbox: Sandbox) -> list[str]:
+    source = read_many(sandbox, [path])[path].decode("utf-8", "replace")
+    found = definitions(source) if is_python(path) else []
+    return [
+        entry.name.replace(".", "::")
+        for entry in found
+        if entry.name.rpartition(".")[2].startswith("test")
+    ]
 
 
 def _failures(report: TestReport) -> str:
