@@ -87,9 +87,10 @@ def solve(
         "patch": patch.absolute() if patch else None,
         "apply": apply or None,
     }
+    text, settings = _read_issue(issue), _settings(given)
+
     from reapair.agent.solve import solve as solve_issue
 
-    text, settings = _read_issue(issue), _settings(given)
     _show(
         lambda on_event: solve_issue(text, Path.cwd(), settings, on_event=on_event),
         settings,

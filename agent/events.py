@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 VERSION = 1
@@ -47,7 +47,8 @@ class Event:
     def to_json(self) -> str:
         """Return the event as one line of JSON, without the line break."""
         # ASCII, because a model can write lone surrogates and no other form holds them.
-        return json.dumps(asdict(self), separators=(",", ":"))
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps(fields, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, line: str) -> Event:

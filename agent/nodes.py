@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +12,6 @@ from urllib.parse import urlsplit
 from reapair.agent.context import budget_notice
 from reapair.agent.finish import finish
 from reapair.agent.graph import State
-from reapair.agent.model.connection import is_loopback
 from reapair.agent.model.loops import LoopGuard
 from reapair.agent.model.recovery import WIRE, decide, wait_until_ready
 from reapair.agent.model.types import Answer, Message, Outcome, Progress, RequestOptions
@@ -121,17 +122,7 @@ class Nodes:
         session, step = self._session, state["step"]
         workspace = session.workspace
         workspace.record(step)
-        patch = workspace.recorded_patch()
-        baseline = None
-        if patch.strip():
-            self._say("verification", "waiting for the baseline")
-            baseline = workspace.baseline()
-            if baseline and not self._run.of_kind("baseline"):
-                counts = Counter(baseline.statuses.values())
-                self._run.append("baseline", step, command=baseline.command, counts=counts)
-            self._say("verification", "proving the patch")
-        evidence = verify(workspace, patch, baseline=baseline)
-        self._run.append("verification", step, evidence=evidence.model_dump(mode="json"))
+        evidence = self._prove(workspace.recorded_patch(), step)
         proofs = state["proofs"] + 1
         submission = state.get("submission")
         if submission is None:
@@ -142,6 +133,25 @@ class Nodes:
         if again and session.limit(step) is None:
             return {"next": "think", "proofs": proofs, "submission": None}
         return {"next": "finish", "proofs": proofs, "exit_reason": ExitReason.SUBMITTED}
+
+    def _prove(self, patch: bytes, step: int) -> Evidence:
+        """Return the evidence for a patch; one that was proved last time is not proved again."""
+        workspace = self._session.workspace
+        digest, evidence = hashlib.sha256(patch).hexdigest(), self._session.evidence
+        if evidence and self._run.of_kind("verification")[-1].data["patch"] == digest:
+            return evidence
+        baseline = None
+        if patch.strip():
+            self._say("verification", "waiting for the baseline")
+            baseline = workspace.baseline()
+            if baseline and not self._run.of_kind("baseline"):
+                counts = dict(Counter(baseline.statuses.values()))
+                self._run.append("baseline", step, command=baseline.command, counts=counts)
+            self._say("verification", "proving the patch")
+        evidence = verify(workspace, patch, baseline=baseline)
+        facts = evidence.model_dump(mode="json")
+        self._run.append("verification", step, patch=digest, evidence=facts)
+        return evidence
 
     def finish(self, state: State) -> State:
         """Write the result and hand the patch over."""
@@ -246,9 +256,17 @@ def _announcements(session: Session) -> list[str]:
     lines = []
     if session.settings.base_url is None:
         lines.append(f"found {server.kind} at {server.base_url}")
-    if not is_loopback(server.base_url):
-        lines.append(f"code leaves this machine for {urlsplit(server.base_url).hostname}")
+    host = urlsplit(server.base_url).hostname or ""
+    if not _is_this_machine(host):
+        lines.append(f"code leaves this machine for {host}")
     return lines
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _refutation(evidence: Evidence) -> str:
