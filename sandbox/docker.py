@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from reapair.sandbox.arguments import unusable
 from reapair.sandbox.base import OUTPUT_LIMIT, WORKSPACE, ExecResult, Kind, Sandbox, SandboxError
-from reapair.sandbox.docker_exec import USER, ExecSocket
+from reapair.sandbox.channel import Channel, fits
+from reapair.sandbox.docker_exec import USER, Outcome, Outputs, run_once
 from reapair.sandbox.labels import owner_labels
 from reapair.sandbox.limits import COMMAND_ENVIRONMENT, HOME, MIB, TMP, Limits
 from reapair.sandbox.output import HeadTail, Listener
@@ -20,14 +21,11 @@ SECRETS = "/run/setup"
 """A small tmpfs of the set-up container: what is put there never gets into an image."""
 
 _PODMAN_DEADLINE = 24 * 3600
-_POLL = 0.1
-_DETACHED_GRACE = 0.3
 
-# The first line of stdin holds the length of the command's own input; until it comes nothing runs.
-_GATE = 'read -r n; [ "$n" = 0 ] && exec "$@" </dev/null; head -c "$n" | "$@"'
-
+# The word at the end tells a container that still works from one that is just being killed.
 _KILL_AND_COUNT = (
     "kill -9 -1; cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events"
+    "; echo still_here"
 )
 
 
@@ -71,6 +69,7 @@ class DockerSandbox(Sandbox):
         self._runtime = runtime
         self._api: APIClient | None = None
         self._lease: Any = None
+        self._channel: Channel | None = None
         self._shell = "/bin/sh"
         self._oom_kills = 0
 
@@ -109,16 +108,20 @@ class DockerSandbox(Sandbox):
         from docker.errors import DockerException
 
         argv = [self._shell, "-c", command] if isinstance(command, str) else list(command)
+        variables = dict(env or {})
+        if problem := unusable(argv, variables):
+            return problem
         outputs = (
             HeadTail(output_limit, self._listener),
             HeadTail(output_limit, self._listener),
         )
         api = self.api
-        if not self._alive():
-            self.close()
-            return ExecResult(None, b"", died=True)
         try:
-            return self._run(api, argv, outputs, stdin, env or {}, timeout)
+            if fits(argv, variables, stdin):
+                result = self._run_fast(api, argv, variables, stdin, outputs, timeout)
+                if result is not None:
+                    return result
+            return self._run_once(api, argv, variables, stdin, outputs, timeout)
         except (DockerException, OSError, SandboxError) as error:
             if self._alive():
                 raise SandboxError(f"{self.kind} could not run a command: {error}") from error
@@ -135,6 +138,7 @@ class DockerSandbox(Sandbox):
                 self._lease._sock.close()
                 self._lease.close()
             self._lease = None
+        self._drop_channel()
         if api is None:
             return
         if self.container:
@@ -194,74 +198,67 @@ class DockerSandbox(Sandbox):
             ],
         }
 
-    def _run(
+    def _run_fast(
         self,
         api: APIClient,
         argv: list[str],
-        outputs: tuple[HeadTail, HeadTail],
+        env: dict[str, str],
         stdin: bytes,
-        env: Mapping[str, str],
+        outputs: Outputs,
         timeout: float,
-    ) -> ExecResult:
-        stream = ExecSocket(
-            api, self.container, ["/bin/sh", "-c", _GATE, "sh", *argv], env, WORKSPACE
-        )
-        try:
-            stream.send(b"%d\n" % len(stdin) + stdin)
-            timed_out = self._drain(api, stream, outputs, time.monotonic() + timeout)
-        finally:
-            # An open stream that nobody reads makes some engines hang in the kill that follows.
-            stream.close()
-        oom = self._kill_all()
-        if not self._alive():
-            self.close()
-            return _result(None, outputs, oom=oom, died=True)
-        if timed_out:
-            return _result(None, outputs, oom=oom, timed_out=True)
-        return _result(self._exit_code(api, stream.id), outputs, oom=oom)
+    ) -> ExecResult | None:
+        """Run a command through the waiting shell; None when it did not even start there."""
+        if self._channel is None:
+            self._channel = Channel(api, self.container)
+        answer = self._channel.run(argv, env, stdin, outputs, timeout)
+        if answer.exit_code is not None:
+            oom = self._note_oom(answer.oom_kills)
+            return _result(answer.exit_code, outputs, oom=oom)
+        self._drop_channel()
+        if not answer.started and not answer.timed_out:
+            return None
+        # Without an answer and without a time-out, the command has killed the waiting shell.
+        return self._after(Outcome(None if answer.timed_out else 137, answer.timed_out), outputs)
 
-    def _drain(
+    def _run_once(
         self,
         api: APIClient,
-        stream: ExecSocket,
-        outputs: tuple[HeadTail, HeadTail],
-        deadline: float,
-    ) -> bool:
-        """Read until the command has ended; True when the deadline came first."""
-        ended_at: float | None = None
-        while (left := deadline - time.monotonic()) > 0:
-            frames = stream.step(min(left, _POLL))
-            if frames is None:
-                return False
-            for kind, data in frames:
-                outputs[1 if kind == 2 else 0].feed(data)
-            if frames or api.exec_inspect(stream.id)["Running"]:
-                continue
-            # Something the command left behind holds its output open; give late bytes a moment.
-            ended_at = ended_at or time.monotonic()
-            if time.monotonic() - ended_at > _DETACHED_GRACE:
-                return False
-        return True
+        argv: list[str],
+        env: dict[str, str],
+        stdin: bytes,
+        outputs: Outputs,
+        timeout: float,
+    ) -> ExecResult:
+        self._drop_channel()  # its shell would not survive the clean-up
+        outcome = run_once(api, self.container, argv, env, stdin, outputs, timeout)
+        return self._after(outcome, outputs)
 
-    def _exit_code(self, api: APIClient, exec_id: str) -> int | None:
-        for _ in range(50):
-            state = api.exec_inspect(exec_id)
-            if not state["Running"]:
-                return int(state["ExitCode"])
-            time.sleep(0.02)
-        return None
+    def _after(self, outcome: Outcome, outputs: Outputs) -> ExecResult:
+        """Clean up behind a command that the waiting shell has not cleaned up behind."""
+        output = self._kill_all()
+        if b"still_here" not in output:
+            self.close()
+            return _result(None, outputs, died=True)
+        counts = [line.split() for line in output.splitlines()]
+        oom = self._note_oom(sum(int(words[1]) for words in counts if words[0] == b"oom_kill"))
+        return _result(outcome.exit_code, outputs, oom=oom, timed_out=outcome.timed_out)
 
-    def _kill_all(self) -> bool:
-        """End everything that runs as uid 1000; True when the kernel has killed for memory."""
+    def _drop_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _kill_all(self) -> bytes:
+        """End everything that runs as uid 1000; returns what the clean-up printed."""
         created = self.api.exec_create(
             self.container, ["/bin/sh", "-c", _KILL_AND_COUNT], user=USER, stderr=False
         )
         output: bytes = self.api.exec_start(created["Id"])
-        kills = sum(
-            int(line.split()[1]) for line in output.splitlines() if line.startswith(b"oom_kill ")
-        )
-        oom, self._oom_kills = kills > self._oom_kills, max(kills, self._oom_kills)
-        return oom
+        return output
+
+    def _note_oom(self, kills: int) -> bool:
+        new, self._oom_kills = kills > self._oom_kills, max(kills, self._oom_kills)
+        return new
 
     def _alive(self) -> bool:
         from docker.errors import DockerException
@@ -274,7 +271,7 @@ class DockerSandbox(Sandbox):
 
 def _result(
     exit_code: int | None,
-    outputs: tuple[HeadTail, HeadTail],
+    outputs: Outputs,
     *,
     oom: bool = False,
     timed_out: bool = False,

@@ -1,12 +1,17 @@
-"""One exec of a Docker-compatible engine: its input and its two output streams over one socket."""
+"""Execs of a Docker-compatible engine: input and both output streams over one socket."""
 
 from __future__ import annotations
 
 import select
 import socket
 import ssl
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+
+from reapair.sandbox.base import WORKSPACE
+from reapair.sandbox.output import HeadTail
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -14,6 +19,15 @@ if TYPE_CHECKING:
 USER = "1000:1000"
 _CHUNK = 256 * 1024
 _FRAME_HEADER = 8
+
+POLL_SECONDS = 0.1
+_DETACHED_GRACE = 0.3
+
+# The first line of input holds the length of the command's own; until it comes nothing runs.
+_GATE = 'read -r n; [ "$n" = 0 ] && exec "$@" </dev/null; head -c "$n" | "$@"'
+
+Outputs = tuple[HeadTail, HeadTail]
+"""Where standard output and standard error go."""
 
 Frames = list[tuple[int, bytes]]
 """Pieces of output in the order they came: 1 and what was written to stdout, or 2 and stderr."""
@@ -32,14 +46,13 @@ class ExecSocket:
         container: str,
         argv: Sequence[str],
         env: Mapping[str, str],
-        workdir: str,
     ) -> None:
         created = api.exec_create(
             container,
             list(argv),
             stdin=True,
             user=USER,
-            workdir=workdir,
+            workdir=WORKSPACE,
             environment=dict(env),
         )
         self.id: str = created["Id"]
@@ -101,3 +114,59 @@ class ExecSocket:
             position = end
         del self._incoming[:position]
         return frames
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended: with an exit code, or without one, because its time was up or not."""
+
+    exit_code: int | None
+    timed_out: bool = False
+
+
+def run_once(
+    api: APIClient,
+    container: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    stdin: bytes,
+    outputs: Outputs,
+    timeout: float,
+) -> Outcome:
+    """Run a command as an exec of its own; what it leaves running is not ended here."""
+    stream = ExecSocket(api, container, ["/bin/sh", "-c", _GATE, "sh", *argv], env)
+    try:
+        stream.send(b"%d\n" % len(stdin) + stdin)
+        if not _drain(api, stream, outputs, time.monotonic() + timeout):
+            return Outcome(None, timed_out=True)
+        return Outcome(_exit_code(api, stream.id))
+    finally:
+        # An open stream that nobody reads makes some engines hang in the kill that follows.
+        stream.close()
+
+
+def _drain(api: APIClient, stream: ExecSocket, outputs: Outputs, deadline: float) -> bool:
+    """Read until the command has ended; False when the deadline came first."""
+    ended_at: float | None = None
+    while (left := deadline - time.monotonic()) > 0:
+        frames = stream.step(min(left, POLL_SECONDS))
+        if frames is None:
+            return True
+        for kind, data in frames:
+            outputs[1 if kind == 2 else 0].feed(data)
+        if frames or api.exec_inspect(stream.id)["Running"]:
+            continue
+        # Something the command left behind holds its output open; give late bytes a moment.
+        ended_at = ended_at or time.monotonic()
+        if time.monotonic() - ended_at > _DETACHED_GRACE:
+            return True
+    return False
+
+
+def _exit_code(api: APIClient, exec_id: str) -> int | None:
+    for _ in range(50):
+        state = api.exec_inspect(exec_id)
+        if not state["Running"]:
+            return int(state["ExitCode"])
+        time.sleep(0.02)
+    return None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from reapair.sandbox import directories
+from reapair.sandbox.arguments import unusable
 from reapair.sandbox.base import OUTPUT_LIMIT, ExecResult, Sandbox, SandboxError
 from reapair.sandbox.cgroup import ControlGroup, control_group
 from reapair.sandbox.environment import Engine, Environment, environment_key, install
@@ -110,6 +112,8 @@ class HostedSandbox(Sandbox):
     ) -> ExecResult:
         """Run a command; see `Sandbox.exec`."""
         argv = ["bash", "-c", command] if isinstance(command, str) else list(command)
+        if problem := unusable(argv, env or {}):
+            return problem
         stdout = HeadTail(output_limit, self._listener)
         stderr = HeadTail(output_limit, self._listener)
         wrapped, variables = self.wrap(argv, {**COMMAND_ENVIRONMENT, **(env or {})})
@@ -181,7 +185,8 @@ class HostedEngine(Engine):
         """Keep what the set-up command leaves in its directories; see `Engine.prepare`."""
         if not setup_command:
             return Environment("")
-        name = environment_key(self.kind, setup_command, key)
+        python = f"{sys.prefix} {sys.version}"
+        name = environment_key(f"{self.kind} {python}", setup_command, key)
         kept = directories.cache() / "environments" / name
         if kept.is_dir():
             return Environment(str(kept), reused=True)
