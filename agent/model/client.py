@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.model import counting, request
 from reapair.agent.model.connection import Hangup, http_client
 from reapair.agent.model.outcomes import classify, classify_error
 from reapair.agent.model.reply import Reply, ServerError, StreamReader, read_body
+from reapair.agent.model.servers import detect
 from reapair.agent.model.types import (
     Answer,
     Message,
+    ModelError,
     Outcome,
     Progress,
     RequestOptions,
@@ -22,6 +26,9 @@ from reapair.agent.model.types import (
 if TYPE_CHECKING:
     import httpx2
     import openai
+
+SILENT_CUTTERS = ("ollama", "lmstudio", "other")
+"""Kinds of servers that may drop the start of a prompt that does not fit, and answer still."""
 
 OnProgress = Callable[[Progress], None]
 
@@ -57,11 +64,17 @@ class Client:
         self._hangup = Hangup()
         self._openai: openai.OpenAI | None = None
         self._counter = counting.Counter(server)
+        self._asked_again = False
 
     @property
     def server(self) -> Server:
         """The server behind it."""
         return self._server
+
+    @property
+    def refused(self) -> list[str]:
+        """Optional fields that the server did not take; they are no longer sent."""
+        return [field for field, value in self._overrides.items() if value is None]
 
     def ask(
         self,
@@ -72,6 +85,10 @@ class Client:
     ) -> Answer:
         """Send one request and classify what comes back. Never raises for what a server does."""
         self._hangup.reset()
+        if self._server.kind in SILENT_CUTTERS and self._is_too_long(messages, tools):
+            detail = "the prompt is longer than the context; this server would cut it silently"
+            return Answer(Outcome.OVERFLOW, detail=detail)
+        options = replace(options, stream=options.stream and request.can_stream(self._server))
         body = request.body(
             self._server,
             messages,
@@ -81,15 +98,20 @@ class Client:
             seed=self._seed,
             overrides=self._overrides,
         )
+        answer = self._attempt(body, messages, tools, on_progress)
         for _ in request.OPTIONAL_FIELDS:
-            answer = self._attempt(body, tools, f"call_{len(messages)}", on_progress)
-            refused = self._refused_field(answer, body)
-            if refused is None:
+            refused = answer.outcome in (Outcome.BAD_REQUEST, Outcome.OVERFLOW)
+            change = request.amend(body, answer.detail) if refused else None
+            if change is None:
                 break
-            body.pop(refused)
-            self._overrides[refused] = None
-        self._counter.learn(messages, tools, answer.usage.prompt_tokens)
-        return answer
+            field, value = change
+            if value is None:
+                body.pop(field)
+                self._overrides[field] = None
+            else:
+                body[field] = value
+            answer = self._attempt(body, messages, tools, on_progress)
+        return self._judged(answer, messages, tools)
 
     def count(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
         """Return the prompt's size in tokens: the server's count, else a calibrated estimate."""
@@ -99,19 +121,51 @@ class Client:
         """Close the connection of the request under way, from any thread."""
         self._hangup.now()
 
+    def _judged(
+        self, answer: Answer, messages: Sequence[Message], tools: Sequence[dict[str, Any]]
+    ) -> Answer:
+        """Notice a context that is full where the server does not say so; learn from the usage."""
+        usage, context = answer.usage, self._server.context_tokens
+        if usage.prompt_tokens is None:
+            return answer
+        if self._server.kind in SILENT_CUTTERS and self._counter.was_cut(messages, tools, usage):
+            detail = "the server cut the prompt silently to fit its context"
+            return Answer(Outcome.OVERFLOW, usage=usage, detail=detail)
+        self._counter.learn(messages, tools, usage)
+        if context is None:
+            self._learn_context()
+        elif answer.outcome is Outcome.TRUNCATED:
+            total = usage.prompt_tokens + (usage.completion_tokens or 0)
+            if total >= context - 1:
+                return replace(answer, outcome=Outcome.OVERFLOW, detail="the context is full")
+        return answer
+
+    def _is_too_long(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> bool:
+        context = self._server.context_tokens
+        return context is not None and self._counter.estimate(messages, tools) > context
+
+    def _learn_context(self) -> None:
+        """Ask again for the context: some servers know it only once the model is loaded."""
+        if self._asked_again:
+            return
+        self._asked_again = True
+        with contextlib.suppress(ModelError):
+            self._server = detect(
+                self._server.base_url, api_key=self._api_key, model=self._server.model
+            )
+
     def _attempt(
         self,
         body: dict[str, Any],
+        messages: Sequence[Message],
         tools: Sequence[dict[str, Any]],
-        id_prefix: str,
         on_progress: OnProgress | None,
     ) -> Answer:
         import openai
 
         try:
             reply = self._stream(body, on_progress) if body.get("stream") else self._whole(body)
-            usage = counting.usage(reply)
-            answer = classify(reply, tools, id_prefix, usage)
+            answer = classify(reply, messages, tools, counting.usage(reply))
         except ServerError as error:
             answer = _failed(None, error.error)
         except openai.APIStatusError as error:
@@ -150,15 +204,6 @@ class Client:
             options={"timeout": 6 * self._idle_seconds},
         )
         return read_body(answer, time.monotonic() - started)
-
-    def _refused_field(self, answer: Answer, body: dict[str, Any]) -> str | None:
-        """Return the optional field that the server did not take, by its own words."""
-        if answer.outcome is not Outcome.BAD_REQUEST:
-            return None
-        for field in request.OPTIONAL_FIELDS:
-            if field in body and field in answer.detail:
-                return field
-        return None
 
     def _connection(self) -> openai.OpenAI:
         if self._openai is None:

@@ -47,13 +47,14 @@ def server_root(base_url: str) -> str:
     return re.sub(r"/v\d+\w*$", "", base_url)
 
 
-def is_loopback(url: str) -> bool:
-    """Say whether the address never leaves this machine."""
+def is_near(url: str) -> bool:
+    """Say whether the address is this machine or its private network, where no proxy belongs."""
     host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
+    if host in ("localhost", "host.docker.internal") or host.endswith(".localhost"):
         return True
     with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+        return address.is_loopback or address.is_private
     return False
 
 
@@ -67,7 +68,7 @@ def http_client(base_url: str, *, timeout: httpx2.Timeout | float, **options: An
 
     return httpx2.Client(
         timeout=timeout,
-        trust_env=not is_loopback(base_url),
+        trust_env=not is_near(base_url),
         limits=httpx2.Limits(max_keepalive_connections=0),
         **options,
     )

@@ -24,6 +24,7 @@ class Counter:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._characters_per_token = 3.0  # too low on purpose until the first answer
+        self._last: tuple[int, int] | None = None
         self._server_counts = server.kind in ("llama.cpp", "vllm")
 
     def count(
@@ -37,17 +38,29 @@ class Counter:
             counted = self._ask(connection, messages, tools)
             if counted is not None:
                 return counted
+        return self.estimate(messages, tools)
+
+    def estimate(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
+        """Return the size of the prompt in tokens by our own reckoning."""
         return int(_characters(messages, tools) / self._characters_per_token) + 1
 
     def learn(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[dict[str, Any]],
-        prompt_tokens: int | None,
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]], usage: Usage
     ) -> None:
         """Calibrate the estimate by a prompt whose size the server told."""
-        if prompt_tokens:
-            self._characters_per_token = max(_characters(messages, tools) / prompt_tokens, 0.5)
+        if usage.prompt_tokens:
+            characters = _characters(messages, tools)
+            self._characters_per_token = max(characters / usage.prompt_tokens, 0.5)
+            self._last = (characters, usage.prompt_tokens)
+
+    def was_cut(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]], usage: Usage
+    ) -> bool:
+        """Say whether the server read fewer tokens of a prompt that is longer than the last one."""
+        if self._last is None or usage.prompt_tokens is None:
+            return False
+        characters, tokens = self._last
+        return _characters(messages, tools) >= characters and usage.prompt_tokens < 0.9 * tokens
 
     def _ask(
         self,

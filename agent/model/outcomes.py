@@ -31,6 +31,8 @@ _BAD_HISTORY = re.compile(
 _MARKUP = re.compile(r"</?(tool_call|arg_key|arg_value|function=|invoke|parameter=)|<\|tool_call")
 _TURN_END = re.compile(r"<\|(?:user|observation|endoftext|im_end)\|>")
 
+REASONING_IN_CONTENT = "the server left the reasoning in the text"
+
 _BY_STATUS = {
     401: Outcome.AUTH,
     403: Outcome.AUTH,
@@ -43,11 +45,14 @@ _BY_STATUS = {
 }
 
 
-def classify(reply: Reply, tools: Sequence[dict[str, Any]], id_prefix: str, usage: Usage) -> Answer:
+def classify(
+    reply: Reply, messages: Sequence[Message], tools: Sequence[dict[str, Any]], usage: Usage
+) -> Answer:
     """Return the classified answer for a reply that came with status 200."""
     content, reasoning = _separate(reply)
     answer = Answer(
         Outcome.EMPTY,
+        detail="" if reasoning == reply.reasoning else REASONING_IN_CONTENT,
         content=content,
         reasoning=reasoning,
         finish_reason=reply.finish_reason,
@@ -56,12 +61,12 @@ def classify(reply: Reply, tools: Sequence[dict[str, Any]], id_prefix: str, usag
     if ended := _ended_badly(reply, answer):
         return ended
     calls, salvaged = reply.calls, False
-    if not calls and (found := _salvaged(content, reasoning, tools)):
+    if not calls and (found := _salvaged(content, reasoning, messages, tools)):
         calls, content, reasoning = found
         salvaged = True
     if calls:
         answer = replace(answer, content=content, reasoning=reasoning, salvaged=salvaged)
-        return _with_calls(answer, calls, tools, id_prefix)
+        return _with_calls(answer, calls, tools, f"call_{len(messages)}")
     return _without_calls(answer)
 
 
@@ -126,13 +131,13 @@ def _ended_badly(reply: Reply, answer: Answer) -> Answer | None:
 
 
 def _salvaged(
-    content: str, reasoning: str, tools: Sequence[dict[str, Any]]
+    content: str, reasoning: str, messages: Sequence[Message], tools: Sequence[dict[str, Any]]
 ) -> tuple[list[RawCall], str, str] | None:
     """Return calls found in the text, with content and reasoning as they are without them."""
-    names = [tool["function"]["name"] for tool in tools]
-    if found := salvage(content, names):
+    given = [str(message.get("content")) for message in messages if message["role"] != "assistant"]
+    if found := salvage(content, tools, given):
         return list(found.calls), found.before, reasoning
-    if not content.strip() and (found := salvage(reasoning, names)):
+    if not content.strip() and (found := salvage(reasoning, tools, given)):
         return list(found.calls), "", found.before
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,11 @@ def profile(model: str) -> Profile:
     return next(entry for part, entry in PROFILES if part in name)
 
 
+def is_known(model: str) -> bool:
+    """Say whether the table has settings for a model of this name."""
+    return profile(model) is not PROFILES[-1][1]
+
+
 def body(
     server: Server,
     messages: Sequence[Message],
@@ -67,7 +73,7 @@ def body(
     overrides: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the JSON body of a chat request. An override of None takes a field out."""
-    settings = profile(server.model)
+    settings = profile(server.family or server.model)
     limit = options.max_tokens or max_tokens or settings.max_tokens
     if server.context_tokens:
         limit = min(limit, server.context_tokens // 2)
@@ -113,25 +119,71 @@ def prompt(
 
 
 def render(message: Message) -> Message:
-    """Return a message as it is sent: untrusted text encoded, the model's own text shielded."""
+    """Return a message as it is sent.
+
+    Untrusted text is encoded, the model's own text shielded, and nothing is left in it that a
+    server refuses or loses: no list or null for content, no arguments that are not a JSON object.
+    """
     role = message.get("role")
+    rendered = {**message, "content": _text(message.get("content"))}
     if role in ("user", "tool"):
-        return {**message, "content": control.encode(message.get("content") or "")}
+        rendered["content"] = control.encode(rendered["content"])
     if role != "assistant":
-        return message
-    rendered = dict(message)
+        return rendered
     for key in ("content", "reasoning_content", "reasoning"):
-        if isinstance(rendered.get(key), str):
-            rendered[key] = control.shield(rendered[key])
+        if key in rendered:
+            rendered[key] = control.shield(_text(rendered[key]))
     if calls := rendered.get("tool_calls"):
         rendered["tool_calls"] = [
-            {**call, "function": _shielded_function(call["function"])} for call in calls
+            {**call, "function": _safe_function(call["function"])} for call in calls
         ]
     return rendered
 
 
-def _shielded_function(function: dict[str, Any]) -> dict[str, Any]:
-    arguments = json.loads(function["arguments"])
+def amend(body: dict[str, Any], detail: str) -> tuple[str, Any] | None:
+    """Return the field to change, and its value, so that the server takes the request; or None.
+
+    For servers that refuse an optional field by name, and for older releases of vLLM that refuse
+    a limit that reaches beyond the context instead of lowering it.
+    """
+    sizes = re.search(
+        r"maximum context length is (\d+).*requested.*\((\d+) in the messages", detail
+    )
+    if sizes:
+        room = int(sizes[1]) - int(sizes[2])
+        return ("max_tokens", room) if 256 <= room < body.get("max_tokens", 0) else None
+    for name in OPTIONAL_FIELDS:
+        if name in body and re.search(rf"\b{name}\b", detail):
+            return name, None
+    if body.get("tool_choice") == "required" and "tool_choice" in detail:
+        return "tool_choice", "auto"
+    return None
+
+
+def can_stream(server: Server) -> bool:
+    """Say whether tool calls survive streaming on this server.
+
+    vLLM's parsers for GLM lost names and pieces of arguments until one engine replaced them.
+    """
+    numbers = re.match(r"(\d+)\.(\d+)", server.version)
+    return server.kind != "vllm" or numbers is None or (int(numbers[1]), int(numbers[2])) >= (0, 24)
+
+
+def _text(content: Any) -> str:
+    """Return content as one string that can be sent as UTF-8."""
+    if isinstance(content, list):
+        parts = [part.get("text", "") for part in content if isinstance(part, dict)]
+        content = "\n".join(parts)
+    return str(content or "").encode("utf-8", "replace").decode()
+
+
+def _safe_function(function: dict[str, Any]) -> dict[str, Any]:
+    try:
+        arguments = json.loads(function["arguments"])
+    except (ValueError, TypeError, RecursionError):
+        arguments = None
+    if not isinstance(arguments, dict):
+        return {**function, "arguments": "{}"}
     shielded = control.shield_values(arguments)
     if shielded == arguments:  # byte for byte as generated, or the prompt cache is lost
         return function

@@ -2,62 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import contextlib
+import socket
+from pathlib import Path, PurePath
+from typing import Any
+from urllib.parse import quote
 
-from reapair.agent.model.connection import api_root, http_client, server_root
+from reapair.agent.model.connection import api_root
+from reapair.agent.model.probe import (
+    AccessRefused,
+    NotAModelServer,
+    NothingThere,
+    Probe,
+    ServerLoading,
+    entries_of,
+)
+from reapair.agent.model.request import is_known
 from reapair.agent.model.types import ModelError, Server, ServerKind
 
-if TYPE_CHECKING:
-    import httpx2
-
 LOCAL_PORTS = (8080, 8000, 11434, 1234)  # llama.cpp, vLLM, Ollama, LM Studio
-
-
-class ServerLoading(ModelError):  # noqa: N818 - a state that passes, not an error to mend
-    """The server is there and still loads its model: wait and ask again."""
-
-
-class AccessRefused(ModelError):  # noqa: N818
-    """The server wants another API key."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Got:
-    """A GET that was answered: the status and the body, parsed when it is JSON."""
-
-    status: int
-    body: Any
-
-    def dict(self) -> dict[str, Any]:
-        """Return the body if it is an object that came with 200, else an empty one."""
-        return self.body if self.status == 200 and isinstance(self.body, dict) else {}
-
-
-class _Probe:
-    """GETs against one server; a connection that fails raises ModelError once and for all."""
-
-    def __init__(self, base_url: str, api_key: str | None, timeout: float) -> None:
-        self.base_url = base_url
-        self.root = server_root(base_url)
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self.client: httpx2.Client = http_client(base_url, timeout=timeout, headers=headers)
-
-    def get(self, url: str) -> _Got:
-        import httpx2
-
-        try:
-            answer = self.client.get(url)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise ModelError(
-                f"No model server answers at {self.base_url}: {_cause(error)}.\n"
-                "Start one, or say where it is with --base-url."
-            ) from None
-        try:
-            return _Got(answer.status_code, json.loads(answer.content))
-        except (ValueError, RecursionError):
-            return _Got(answer.status_code, None)
 
 
 def detect(
@@ -72,35 +35,62 @@ def detect(
         timeout: seconds for each of the few GETs.
 
     Raises:
+        NothingThere, NotAModelServer: the address is wrong, or the server is not running.
         ServerLoading: the model is still being loaded.
         AccessRefused: the key is missing or wrong.
-        ModelError: nothing usable is there, or the model is not.
+        ModelError: the model is not there, or the choice is open.
     """
-    probe = _Probe(api_root(base_url), api_key, timeout)
+    probe = Probe(api_root(base_url), api_key, timeout)
     with probe.client:
         models = _models(probe)
-        kind, version, extra = _kind(probe, models)
-        name = _choose(probe, kind, models, model)
-        context = _context(kind, name, models, extra)
-    return Server(kind, probe.base_url, name, context, version)
+        kind, version, facts = _kind(probe, models)
+        name = _choose(probe, kind, models, facts, model)
+        context = _context(probe, kind, name, models, facts)
+    return Server(kind, probe.base_url, name, context, version, _family(name, facts))
 
 
 def find_local(model: str | None = None, timeout: float = 1.0) -> Server | None:
-    """Return the first model server on this machine's usual ports, or None. Sends no key."""
-    for port in LOCAL_PORTS:
-        try:
-            return detect(f"http://127.0.0.1:{port}/v1", model=model, timeout=timeout)
-        except ServerLoading:
-            raise
-        except ModelError:
-            continue
+    """Return the first model server on this machine's usual ports, or None. Sends no key.
+
+    Looks on loopback first, then, inside WSL or a container, on the machine around it.
+
+    Raises ServerLoading or ModelError when one is there but can't be used yet, or not this way.
+    """
+    unusable: ModelError | None = None
+    for host in ("127.0.0.1", *_hosts_around()):
+        for port in LOCAL_PORTS:
+            try:
+                return detect(f"http://{host}:{port}/v1", model=model, timeout=timeout)
+            except (NothingThere, NotAModelServer):
+                continue
+            except ModelError as error:
+                unusable = unusable or error
+    if unusable:
+        raise unusable
     return None
+
+
+def _hosts_around() -> list[str]:
+    """Return the addresses of the machine that this system runs inside of."""
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        try:
+            socket.gethostbyname("host.docker.internal")
+        except OSError:
+            return []
+        return ["host.docker.internal"]
+    with contextlib.suppress(OSError):
+        if "microsoft" in Path("/proc/sys/kernel/osrelease").read_text("ascii").lower():
+            for line in Path("/proc/net/route").read_text("ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[1] == "00000000":  # the default route; the gateway is little-endian
+                    return [socket.inet_ntoa(bytes.fromhex(fields[2])[::-1])]
+    return []
 
 
 def is_ready(server: Server, timeout: float = 5.0) -> bool:
     """Say whether the server answers and has loaded its model. Sends no key."""
     path = "/health" if server.kind in ("llama.cpp", "vllm") else "/v1/models"
-    probe = _Probe(server.base_url, None, timeout)
+    probe = Probe(server.base_url, None, timeout)
     with probe.client:
         try:
             # Without a key a ready server may say 401, but never 503.
@@ -109,13 +99,13 @@ def is_ready(server: Server, timeout: float = 5.0) -> bool:
             return False
 
 
-def _models(probe: _Probe) -> list[dict[str, Any]]:
+def _models(probe: Probe) -> list[dict[str, Any]]:
     """Return the entries of /v1/models; also where a server is loading or wants a key is told."""
     got = probe.get(f"{probe.base_url}/models")
     if got.status in (401, 403):
         raise AccessRefused(
             f"The model server at {probe.base_url} refused the API key ({got.status}).\n"
-            "Set the key it was started with in AGENT_API_KEY."
+            "Give its address with --base-url and its key in AGENT_API_KEY."
         )
     if got.status == 503:
         raise ServerLoading(
@@ -126,14 +116,14 @@ def _models(probe: _Probe) -> list[dict[str, Any]]:
     if not isinstance(entries, list):
         if got.status in (404, 405):  # a bare endpoint without a list: the name must be given
             return []
-        raise ModelError(
+        raise NotAModelServer(
             f"What answers at {probe.base_url} is not an OpenAI-compatible model server "
             f"(GET /models gave {got.status}).\nGive the address of one with --base-url."
         )
-    return [entry for entry in entries if isinstance(entry, dict) and entry.get("id")]
+    return [entry for entry in entries_of(entries) if entry.get("id")]
 
 
-def _kind(probe: _Probe, models: list[dict[str, Any]]) -> tuple[ServerKind, str, dict[str, Any]]:
+def _kind(probe: Probe, models: list[dict[str, Any]]) -> tuple[ServerKind, str, dict[str, Any]]:
     """Return kind, version and what the deciding endpoint said."""
     owner = str(models[0].get("owned_by", "")) if models else ""
     props = probe.get(f"{probe.root}/props").dict() if owner != "vllm" else {}
@@ -148,24 +138,41 @@ def _kind(probe: _Probe, models: list[dict[str, Any]]) -> tuple[ServerKind, str,
     ollama = probe.get(f"{probe.root}/api/version").dict()
     if "version" in ollama:
         return "ollama", str(ollama["version"]), probe.get(f"{probe.root}/api/ps").dict()
+    if owner == "llama-swap":
+        return _behind_swap(probe)
     return "other", version, {}
 
 
+def _behind_swap(probe: Probe) -> tuple[ServerKind, str, dict[str, Any]]:
+    """Look through llama-swap at the server it runs now; asking for another would load that."""
+    running = entries_of(probe.get(f"{probe.root}/running").dict().get("running"))
+    if running:
+        name = str(running[0].get("model", ""))
+        props = probe.get(f"{probe.root}/upstream/{name}/props").dict()
+        if "default_generation_settings" in props:
+            return "llama.cpp", str(props.get("build_info", "")), {**props, "loaded": name}
+    return "other", "", {}
+
+
 def _choose(
-    probe: _Probe, kind: ServerKind, models: list[dict[str, Any]], wanted: str | None
+    probe: Probe,
+    kind: ServerKind,
+    models: list[dict[str, Any]],
+    facts: dict[str, Any],
+    wanted: str | None,
 ) -> str:
     """Return the model to use; raises ModelError when it is not there or the choice is open."""
     names = [str(entry["id"]) for entry in models]
     if wanted:
-        # llama.cpp serves its one model under any name; a wrong name elsewhere is a 404 later.
-        if names and wanted not in names and not (kind == "llama.cpp" and len(names) == 1):
+        found = {name for name in names if name in (wanted, f"{wanted}:latest")}
+        # llama.cpp serves its one model under any name.
+        if names and not found and not (kind == "llama.cpp" and len(names) == 1):
             raise ModelError(
                 f"The server at {probe.base_url} has no model {wanted!r}.\n"
                 f"It has: {', '.join(names[:10])}. Choose one with --model."
             )
-        return wanted
-    loaded = [str(entry["id"]) for entry in models if _is_loaded(entry)]
-    for candidates in (names, loaded):
+        return min(found, key=len, default=wanted)
+    for candidates in (names, _loaded(kind, models, facts)):
         if len(candidates) == 1:
             return candidates[0]
     if not names:
@@ -179,38 +186,68 @@ def _choose(
     )
 
 
-def _is_loaded(entry: dict[str, Any]) -> bool:
-    status = entry.get("status")
-    return isinstance(status, dict) and status.get("value") == "loaded"
+def _loaded(kind: ServerKind, models: list[dict[str, Any]], facts: dict[str, Any]) -> list[str]:
+    """Return the models that are in memory now."""
+    if kind == "ollama":
+        return [str(entry.get("model")) for entry in entries_of(facts.get("models"))]
+    if kind == "lmstudio":
+        entries = entries_of(facts.get("data"))
+        return [str(entry.get("id")) for entry in entries if entry.get("state") == "loaded"]
+    if "loaded" in facts:
+        return [facts["loaded"]]
+    router = [(entry["id"], entry.get("status")) for entry in models]
+    return [
+        str(name) for name, status in router
+        if isinstance(status, dict) and status.get("value") == "loaded"
+    ]  # fmt: skip
 
 
 def _context(
+    probe: Probe,
     kind: ServerKind,
     name: str,
     models: list[dict[str, Any]],
-    extra: dict[str, Any],
+    facts: dict[str, Any],
 ) -> int | None:
-    """Return the tokens that fit into one request, prompt and answer, as the server has it."""
+    """Return the tokens that fit into one request, prompt and answer, as the server has it now."""
     entry = next((entry for entry in models if entry["id"] == name), {})
-    if kind == "vllm":
-        return _whole(entry.get("max_model_len"))
+    if kind == "ollama":
+        running = entries_of(facts.get("models"))
+        sizes = [_whole(e.get("context_length")) for e in running if e.get("model") == name]
+        return sizes[0] if sizes else None
+    if kind == "lmstudio":
+        known = [e for e in entries_of(facts.get("data")) if e.get("id") == name]
+        return _whole(known[0].get("loaded_context_length")) if known else None
     if kind == "llama.cpp":
-        settings = extra.get("default_generation_settings")
-        context = _whole(settings.get("n_ctx")) if isinstance(settings, dict) else None
-        meta = entry.get("meta")
-        return context or (_whole(meta.get("n_ctx")) if isinstance(meta, dict) else None)
+        if facts.get("loaded", name) != name:
+            return None
+        return (
+            _slot_context(facts)
+            or _slot_context(probe.get(_props_of(probe, name)).dict())
+            or _whole(entry.get("meta", {}).get("n_ctx"))
+        )
     return _whole(entry.get("max_model_len") or entry.get("context_length"))
+
+
+def _family(name: str, facts: dict[str, Any]) -> str:
+    """Return a model name we know settings for, where an alias hides it; else an empty string."""
+    if is_known(name):
+        return ""
+    file = PurePath(str(facts.get("model_path", ""))).name
+    if is_known(file):
+        return file
+    return "glm-4.7" if str(facts.get("chat_template", "")).startswith("[gMASK]<sop>") else ""
+
+
+def _props_of(probe: Probe, name: str) -> str:
+    """Return where llama-server's router tells about one of its models without loading it."""
+    return f"{probe.root}/props?model={quote(name, safe='')}&autoload=false"
+
+
+def _slot_context(props: dict[str, Any]) -> int | None:
+    settings = props.get("default_generation_settings")
+    return _whole(settings.get("n_ctx")) if isinstance(settings, dict) else None
 
 
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
-
-
-def _cause(error: Exception) -> str:
-    """Return the reason for a failed connection in plain words."""
-    text = str(error)
-    if "refused" in text:
-        return "connection refused"
-    if "timed out" in text or "timeout" in text.lower():
-        return "no answer in time"
-    return text or type(error).__name__

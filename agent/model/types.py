@@ -110,13 +110,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A model server as found. `context_tokens` is None only when the server would not say."""
+    """A model server as found. `context_tokens` is None only when the server would not say.
+
+    `family` says which model it is where `model` is an alias that does not.
+    """
 
     kind: ServerKind
     base_url: str
     model: str
     context_tokens: int | None
     version: str = ""
+    family: str = ""
 
 
 class ModelError(Exception):

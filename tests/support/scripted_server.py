@@ -73,8 +73,7 @@ class ScriptedServer:
         self.disconnects = 0
         self.last_prompt = ""
         self.lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
-        self._http.daemon_threads = True
+        self._http = _Quiet(("127.0.0.1", port), _Handler)
         self._http.script = self  # type: ignore[attr-defined]
         self.base_url = f"http://127.0.0.1:{self._http.server_port}/v1"
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
@@ -106,6 +105,15 @@ class ScriptedServer:
             if after["messages"][: len(before["messages"])] != before["messages"]
             or after.get("tools") != before.get("tools")
         ]
+
+
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up; everything else is a mistake in the script."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,0 +1,296 @@
+"""Would `solve` work here? Looks at the model server and the sandbox, end to end.
+
+The requests are the ones a run makes: its client, its system prompt, its tools.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from reapair.agent.model.client import Client
+from reapair.agent.model.outcomes import REASONING_IN_CONTENT
+from reapair.agent.model.request import can_stream, is_known
+from reapair.agent.model.servers import detect, find_local
+from reapair.agent.model.types import (
+    Answer,
+    Message,
+    ModelError,
+    Outcome,
+    RequestOptions,
+    Server,
+    ToolCall,
+)
+from reapair.prompts import render
+from reapair.tools import schema
+from reapair.tools.bash import Bash
+from reapair.tools.edit import Edit
+from reapair.tools.read import Read
+
+Status = Literal["ok", "warning", "failed"]
+
+SMALL_CONTEXT, COMFORTABLE_CONTEXT = 12_288, 32_768
+"""Tokens below which a run can't work, and below which it must compact early."""
+
+_XML = "<list>\n  <item a='1'/>\n</list>"
+
+_PARSER = {
+    "llama.cpp": "Start llama-server with --jinja and a GGUF that has the model's own template.",
+    "vllm": "Start vLLM with --enable-auto-tool-choice --tool-call-parser glm47.",
+    "ollama": "Update Ollama, or serve the model with llama.cpp: its parser for GLM is better.",
+    "lmstudio": "Update LM Studio and the model's chat template.",
+}
+_REASONING = {
+    "llama.cpp": "Start llama-server with --reasoning-format auto.",
+    "vllm": "Start vLLM with --reasoning-parser glm45.",
+    "lmstudio": "Switch on the setting that puts reasoning_content apart (Developer settings).",
+}
+_KEPT = {
+    "llama.cpp": "Use the model's own template, and leave --reasoning-preserve on.",
+    "vllm": "Start vLLM with --default-chat-template-kwargs '{\"clear_thinking\": false}'.",
+}
+_CONTEXT = {
+    "llama.cpp": "Start llama-server with -c 65536.",
+    "vllm": "Start vLLM with --max-model-len 65536.",
+    "ollama": "Start Ollama with OLLAMA_CONTEXT_LENGTH=65536: it cuts longer prompts silently.",
+    "lmstudio": "Load the model with `lms load MODEL --context-length 65536`.",
+}
+_CACHE = {
+    "llama.cpp": "Start llama-server with -np 1, so that no other client takes the slot.",
+    "vllm": "Start vLLM with --enable-prefix-caching --enable-prompt-tokens-details.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the doctor's report. `mend` says what to change when it is not ok."""
+
+    name: str
+    status: Status
+    detail: str
+    mend: str = ""
+
+
+def checks(
+    base_url: str | None,
+    api_key: str | None,
+    model: str | None,
+    sandbox_check: Callable[[], Iterable[Check]],
+) -> Iterator[Check]:
+    """Yield the checks one by one, as they are made. `solve` would work if none has failed.
+
+    Args:
+        base_url: the model server; None looks on this machine's usual ports.
+        api_key: sent to `base_url` only.
+        model: name of the model where the server has several.
+        sandbox_check: yields the checks of the engine and its image.
+    """
+    yield from _model_checks(base_url, api_key, model)
+    yield _git()
+    yield from sandbox_check()
+
+
+def _model_checks(base_url: str | None, api_key: str | None, model: str | None) -> Iterator[Check]:
+    try:
+        if base_url is None:
+            found, api_key = find_local(model), None
+        else:
+            found = detect(base_url, api_key=api_key, model=model)
+        if found is None:
+            raise ModelError(
+                "No model server was found on this machine's usual ports.\n"
+                "Start one (`agent serve`), or say where it is with --base-url."
+            )
+    except ModelError as error:
+        detail, _, mend = str(error).partition("\n")
+        yield Check("server", "failed", detail, mend)
+        return
+    client = Client(found, api_key=api_key, max_tokens=2_048)
+    examination = _Examination(client)
+    yield Check("server", "ok", f"{found.kind} {found.version} at {found.base_url}")
+    yield _name(found)
+    yield from examination.tool_calls()
+    # Some servers know their context only once they have loaded the model, by now they have.
+    yield _context(client.server)
+    yield from examination.reasoning()
+    yield from examination.cache()
+    if client.refused:
+        detail = f"this server does not take: {', '.join(client.refused)}"
+        yield Check("sampling", "warning", detail, "A newer release of the server takes them.")
+    else:
+        yield Check("sampling", "ok", "all settings are taken")
+
+
+class _Examination:
+    """The checks that need answers from the model; one client, one growing conversation."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._kind = client.server.kind
+        self._tools = [schema(Read()), schema(Edit()), schema(Bash())]
+        self._system: Message = {"role": "system", "content": render("system")}
+        self._first: Answer | None = None
+
+    def tool_calls(self) -> Iterator[Check]:
+        """Check calls streamed and whole, without arguments, with XML in them, and in pairs."""
+        request = "Call the tool read for the file README.md."
+        reads = _calls("read", path="README.md")
+        yield self._call("tool call", request, reads)
+        if not can_stream(self._client.server):
+            mend = "Update vLLM to 0.24 or newer; until then answers are not streamed."
+            yield Check("streaming", "warning", "this release breaks streamed calls", mend)
+        yield self._call("tool call, not streamed", request, reads, stream=False)
+        if self._first is None or self._first.outcome is not Outcome.TOOL_CALLS:
+            return
+        ping = {"name": "ping", "description": "Ping.", "parameters": _NO_PARAMETERS}
+        pings = _calls("ping")
+        tools = [{"type": "function", "function": ping}]
+        yield self._lesser("call without arguments", "Call the tool ping.", pings, tools)
+        request = f"Call edit with path a.xml, an empty old_str, and this new_str:\n{_XML}"
+        edits = _calls("edit", new_str=_XML)
+        yield self._lesser("call with XML in it", request, edits, self._tools)
+
+    def reasoning(self) -> Iterator[Check]:
+        """Check that reasoning comes apart from the text, and that earlier reasoning is kept."""
+        answer = self._first
+        if answer is None or not (answer.reasoning or answer.content or answer.calls):
+            return
+        mend = _REASONING.get(self._kind, "")
+        if REASONING_IN_CONTENT in answer.detail:
+            yield Check("reasoning", "warning", "it comes inside the text; parted here", mend)
+        elif not answer.reasoning:
+            detail = "the model gave none: is it a thinking model, and its template the right one?"
+            yield Check("reasoning", "warning", detail, mend)
+        else:
+            yield Check("reasoning", "ok", "comes apart from the text")
+        thought = "A thought that is to be kept. " * 8
+        bare = [self._system, _user("One."), {"role": "assistant", "content": "Two."}]
+        full = [*bare[:2], {**bare[2], "reasoning_content": thought, "reasoning": thought}]
+        sizes = [self._size([*history, _user("Three.")]) for history in (bare, full)]
+        if None in sizes:
+            yield Check("earlier reasoning", "warning", "this server does not say how it counts")
+        elif sizes[1] <= sizes[0] + 16:  # type: ignore[operator]
+            detail = "is dropped from the prompt"
+            yield Check("earlier reasoning", "warning", detail, _KEPT.get(self._kind, ""))
+        else:
+            yield Check("earlier reasoning", "ok", "stays in the prompt")
+
+    def cache(self) -> Iterator[Check]:
+        """Check that the second turn reuses the first one's prompt; tell the speed."""
+        options = RequestOptions(max_tokens=16, thinking=False)
+        messages = [self._system, _user("Say hello.")]
+        self._client.ask(messages, self._tools, options)
+        longer = [*messages, {"role": "assistant", "content": "Hello."}, _user("Say it again.")]
+        usage = self._client.ask(longer, self._tools, options).usage
+        mend = _CACHE.get(self._kind, "")
+        if usage.prompt_tokens is None or usage.cached_tokens is None:
+            yield Check("prompt cache", "warning", "the server does not tell", mend)
+        elif usage.cached_tokens < usage.prompt_tokens // 2:
+            detail = f"only {usage.cached_tokens} of {usage.prompt_tokens} tokens were reused"
+            yield Check("prompt cache", "warning", detail, mend)
+        else:
+            detail = f"{usage.cached_tokens} of {usage.prompt_tokens} tokens were reused"
+            yield Check("prompt cache", "ok", detail)
+        speed = self._first.usage.decode_tokens_per_second if self._first else None
+        if speed is not None:
+            slow = speed < 5
+            mend = "Take a smaller quantisation or offload more layers (-ngl)." if slow else ""
+            yield Check("speed", "warning" if slow else "ok", f"{speed:.0f} tokens a second", mend)
+
+    def _call(
+        self, name: str, request: str, expected: Callable[[ToolCall], bool], *, stream: bool = True
+    ) -> Check:
+        """Ask for one call: freely first, then, as a run does, by force."""
+        messages = [self._system, _user(request)]
+        options = RequestOptions(stream=stream)
+        answer = self._client.ask(messages, self._tools, options)
+        self._first = self._first or answer
+        forced = ""
+        if answer.outcome is not Outcome.TOOL_CALLS and answer.outcome not in _HOPELESS:
+            options = replace(options, retry=1, force_call=True, thinking=False)
+            answer, forced = self._client.ask(messages, self._tools, options), ", only by force"
+        if answer.outcome is not Outcome.TOOL_CALLS:
+            detail = f"no call came: {answer.outcome} {answer.detail}".strip()
+            return Check(name, "failed", detail, _PARSER.get(self._kind, ""))
+        self._first = replace(self._first, outcome=Outcome.TOOL_CALLS)
+        if answer.salvaged:
+            detail = "came as plain text, and was read from there"
+            return Check(name, "warning", detail, _PARSER.get(self._kind, ""))
+        if forced or not expected(answer.calls[0]):
+            return Check(name, "warning", f"came, but not as asked for{forced}", _WEAK)
+        return Check(name, "ok", "parsed by the server")
+
+    def _lesser(
+        self, name: str, request: str, expected: Callable[[ToolCall], bool], tools: list[Any]
+    ) -> Check:
+        """Ask for a call that a run can do without."""
+        options = RequestOptions(thinking=False)
+        answer = self._client.ask([self._system, _user(request)], tools, options)
+        if answer.calls and expected(answer.calls[0]):
+            return Check(name, "ok", "parsed" if not answer.salvaged else "read from the text")
+        said = answer.detail or str(answer.outcome)
+        return Check(name, "warning", f"did not arrive as asked for: {said}", _WEAK)
+
+    def _size(self, messages: list[Message]) -> int | None:
+        """Return the prompt's size as the server sees it."""
+        if self._kind in ("llama.cpp", "vllm"):
+            return self._client.count(messages, ())
+        answer = self._client.ask(messages, (), RequestOptions(max_tokens=1))
+        return answer.usage.prompt_tokens
+
+
+_NO_PARAMETERS = {"type": "object", "properties": {}, "required": []}
+_WEAK = "If it happens often: a bigger model or a better quantisation (Q4_K_XL and up)."
+_HOPELESS = (
+    Outcome.AUTH,
+    Outcome.BAD_REQUEST,
+    Outcome.NOT_FOUND,
+    Outcome.OVERFLOW,
+    Outcome.UNAVAILABLE,
+)
+
+
+def _calls(name: str, **arguments: str) -> Callable[[ToolCall], bool]:
+    """Return a test for a call of this tool with at least these arguments."""
+    return lambda call: (
+        call.name == name
+        and call.error is None
+        and all(
+            str(call.arguments.get(key)).strip() == value.strip()
+            for key, value in arguments.items()
+        )
+    )
+
+
+def _user(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def _name(server: Server) -> Check:
+    name = f"{server.model} ({server.family})" if server.family else server.model
+    if is_known(server.family or server.model):
+        return Check("model", "ok", name)
+    return Check("model", "warning", f"{name}: no GLM, so it gets general settings")
+
+
+def _context(server: Server) -> Check:
+    size, mend = server.context_tokens, _CONTEXT.get(server.kind, "")
+    if size is None:
+        return Check("context", "warning", "the server does not say how much fits", mend)
+    if size < SMALL_CONTEXT:
+        return Check("context", "failed", f"{size} tokens are too few for a run", mend)
+    if size < COMFORTABLE_CONTEXT:
+        return Check("context", "warning", f"{size} tokens: long runs will be compacted", mend)
+    return Check("context", "ok", f"{size} tokens")
+
+
+def _git() -> Check:
+    mend = "Install git 2.30 or newer."
+    if shutil.which("git") is None:
+        return Check("git", "failed", "not found", mend)
+    version = subprocess.run(["git", "--version"], capture_output=True, text=True, check=False)
+    words = version.stdout.split()
+    return Check("git", "ok" if words else "failed", words[2] if words[2:] else "broken", mend)
