@@ -11,11 +11,10 @@ from reapair.agent.handover import (
     to_branch,
     write_patch,
 )
-from reapair.sandbox.snapshot import Snapshot
-
 from reapair.agent.result import Evidence, ExitReason, Result, Verdict
 from reapair.agent.verify import verify
 from reapair.sandbox.policy import changed_files
+from reapair.sandbox.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from reapair.agent.session import Session

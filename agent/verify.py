@@ -11,9 +11,8 @@ from reapair.sandbox.policy import changed_files, check
 from reapair.tools.files import is_test_file
 
 if TYPE_CHECKING:
-    from reapair.sandbox.snapshot import Snapshot
-
     from reapair.agent.workspace import Workspace
+    from reapair.sandbox.snapshot import Snapshot
     from reapair.tools import TestReport
 
 FAILING = frozenset({"failed", "error"})

@@ -7,9 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reapair.sandbox.snapshot import Snapshot
-
 from reapair.sandbox import SandboxError, choose
+from reapair.sandbox.snapshot import Snapshot
 from reapair.tools import TestReport, TestRunner
 
 if TYPE_CHECKING:

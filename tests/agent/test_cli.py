@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from support.scripted_server import ScriptedServer
 from support.tasks import Task, own_tasks, script, turn
 
@@ -132,14 +133,17 @@ def test_apply_and_patch(calc: Task, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "/ len(values)" in (calc.repository / "calc.py").read_text()
     branches = subprocess.run(
-        ["git", "branch"], cwd=calc.repository, capture_output=True, text=True
+        ["git", "branch"], cwd=calc.repository, capture_output=True, text=True, check=True
     )
     assert branches.stdout.split() == ["*", "main"]
 
 
 def _containers() -> set[str]:
     listed = subprocess.run(
-        ["docker", "ps", "-aq", "--filter", "label=io.reapair.run"], capture_output=True, text=True
+        ["docker", "ps", "-aq", "--filter", "label=io.reapair.run"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return set(listed.stdout.split())
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.scripted_server import ScriptedServer
-from support.tasks import Task, own_tasks, script, shared_task, turn
 
 from reapair.agent.result import ExitReason, Result, Verdict
 from reapair.agent.settings import Settings
 from reapair.agent.solve import UsageError, solve
+from support.scripted_server import ScriptedServer
+from support.tasks import Task, own_tasks, script, shared_task, turn
 
 SHARED = Path(os.environ.get("REAPAIR_TASKS", ""))
 SHARED_TASKS = sorted(SHARED.glob("*/instance.json")) if SHARED.name else []
