@@ -115,6 +115,33 @@ def demo(
     _show(lambda on_event: play(on_event, sandbox=settings.sandbox), settings, as_json=json)
 
 
+@app.command()
+def doctor(
+    base_url: Annotated[Text, typer.Option(help="OpenAI-compatible endpoint.")] = None,
+    model: Annotated[Text, typer.Option(help="Model name, where the server has several.")] = None,
+    api_key: Annotated[Text, typer.Option(help="Key for --base-url.")] = None,
+    image: Annotated[Text, typer.Option(help="Container image to work in.")] = None,
+    sandbox: Annotated[Text, typer.Option(help="docker, podman, bubblewrap, none or auto.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per check.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,  # noqa: ARG001
+) -> None:
+    """Check the model server and the sandbox; exit code 0 only if solve would work."""
+    settings = _settings(
+        {
+            "base_url": base_url,
+            "model": model,
+            "api_key": api_key,
+            "image": image,
+            "sandbox": sandbox,
+        }
+    )
+
+    from reapair.agent.console import show_checks
+    from reapair.agent.doctor import diagnose
+
+    _exit(0 if show_checks(diagnose(settings), as_json=json) else 3)
+
+
 def _settings(given: dict[str, Any]) -> Settings:
     """Put flags over the environment; a wrong value is named with what is allowed."""
     from pydantic import ValidationError

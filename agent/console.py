@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.result import Result, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
 
+    from reapair.agent.doctor import Check
     from reapair.agent.events import Event
 
 _UNPRINTABLE = re.compile(
@@ -36,6 +40,27 @@ def print_json(event: Event) -> None:
     """Show an event as one line of JSON on standard output."""
     sys.stdout.write(event.to_json() + "\n")
     sys.stdout.flush()
+
+
+CHECK_STYLE = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+
+
+def show_checks(checks: Iterable[Check], *, as_json: bool) -> bool:
+    """Show the doctor's checks as they are made; return whether none has failed."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    failed = False
+    for check in checks:
+        failed |= check.status == "failed"
+        if as_json:
+            sys.stdout.write(json.dumps(asdict(check)) + "\n")
+            continue
+        console.print(f"{check.status:>7}", style=CHECK_STYLE[check.status], end="  ")
+        console.print(f"{check.name:<20} {clean(check.detail)}", markup=False)
+        if check.mend and check.status != "ok":
+            console.print(f"{'':>7}  {'':<20} → {clean(check.mend)}", markup=False)
+    return not failed
 
 
 class Screen:

@@ -24,7 +24,9 @@ from reapair.agent.model.types import (
     Server,
     ToolCall,
 )
+from reapair.agent.settings import Settings
 from reapair.prompts import render
+from reapair.sandbox import SandboxError, choose
 from reapair.tools import schema
 from reapair.tools.bash import Bash
 from reapair.tools.edit import Edit
@@ -93,6 +95,27 @@ def checks(
     yield from sandbox_check()
 
 
+def diagnose(settings: Settings) -> Iterator[Check]:
+    """Yield all checks for the model and the sandbox that the settings name."""
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+
+    def sandbox() -> Iterator[Check]:
+        yield _sandbox(settings)
+
+    yield from checks(settings.base_url, key, settings.model, sandbox)
+
+
+def _sandbox(settings: Settings) -> Check:
+    try:
+        engine = choose(settings.sandbox, image=settings.image)
+    except SandboxError as error:
+        detail, _, mend = str(error).rpartition("\n")
+        return Check("sandbox", "failed", detail or mend, mend if detail else "")
+    if engine.kind == "none":
+        return Check("sandbox", "warning", "none: commands run as you, on this machine")
+    return Check("sandbox", "ok", f"{engine.kind}: a command ran in the image")
+
+
 def _model_checks(base_url: str | None, api_key: str | None, model: str | None) -> Iterator[Check]:
     try:
         if base_url is None:
@@ -102,7 +125,7 @@ def _model_checks(base_url: str | None, api_key: str | None, model: str | None) 
         if found is None:
             raise ModelError(
                 "No model server was found on this machine's usual ports.\n"
-                "Start one (`agent serve`), or say where it is with --base-url."
+                "Start one, for example llama-server --jinja, or say where it is with --base-url."
             )
     except ModelError as error:
         detail, _, mend = str(error).partition("\n")

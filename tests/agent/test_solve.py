@@ -141,7 +141,11 @@ def test_outside_a_repository_is_a_usage_error(tmp_path: Path) -> None:
 def test_shared_tasks(instance: Path, tmp_path: Path) -> None:
     task = shared_task(instance.parent, tmp_path)
     gold = run(task, script(task, task.gold), tmp_path)
-    assert gold.verdict is Verdict.REGRESSION_FREE
+    # The tests that the task is graded by are hidden. Where others in the repository fail as well
+    # (subtests do, which the task's own list overlooks), these prove the patch.
+    shown = gold.evidence.reproduction
+    assert gold.verdict is (Verdict.PROVED if shown else Verdict.REGRESSION_FREE)
+    assert all(test.author == "existing" for test in shown)
     assert gold.evidence.suite.passed > 10
     assert run(task, script(task, []), tmp_path).verdict is Verdict.EMPTY
     turns = script(task, task.gold + task.sabotage)
