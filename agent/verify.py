@@ -60,7 +60,8 @@ def _unproved(baseline: TestReport | None, after: TestReport) -> Evidence:
     if baseline is None:
         problem = "The test suite could not be run on the untouched code."
     elif not _complete(baseline):
-        problem = "No test passes on the untouched code: set --setup-command or --test-command."
+        problem = "No test passes on the untouched code." if baseline.statuses else "No test ran."
+        problem += " Set --setup-command or --test-command if there are tests."
     else:
         regressions = _regressions(baseline, after)
         problem = "With the patch the suite does not run to its end."

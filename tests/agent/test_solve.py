@@ -141,13 +141,17 @@ def test_outside_a_repository_is_a_usage_error(tmp_path: Path) -> None:
 def test_shared_tasks(instance: Path, tmp_path: Path) -> None:
     task = shared_task(instance.parent, tmp_path)
     gold = run(task, script(task, task.gold), tmp_path)
-    # The tests that the task is graded by are hidden. Where others in the repository fail as well
-    # (subtests do, which the task's own list overlooks), these prove the patch.
+    assert run(task, script(task, []), tmp_path).verdict is Verdict.EMPTY
+    turns = script(task, task.gold + task.sabotage)
+    broken = run(task, turns + turns[-2:] * 2, tmp_path)
+    if not list(task.repository.rglob("test*.py")):
+        # Its only test file is the hidden one: nothing can be said of any patch.
+        assert gold.verdict is broken.verdict is Verdict.UNPROVED
+        return
+    # Where visible tests fail as well (subtests do, which the task's own list overlooks), these
+    # prove the patch.
     shown = gold.evidence.reproduction
     assert gold.verdict is (Verdict.PROVED if shown else Verdict.REGRESSION_FREE)
     assert all(test.author == "existing" for test in shown)
     assert gold.evidence.suite.passed > 10
-    assert run(task, script(task, []), tmp_path).verdict is Verdict.EMPTY
-    turns = script(task, task.gold + task.sabotage)
-    broken = run(task, turns + turns[-2:] * 2, tmp_path)
     assert broken.verdict is Verdict.REFUTED
