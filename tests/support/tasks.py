@@ -237,7 +237,7 @@ def shared_task(directory: Path, work: Path) -> Task:
         instance["problem_statement"],
         repository,
         gold=gold,
-        sabotage=[_broken(repository, instance["bug_file"], instance["bug_function"])],
+        sabotage=list(_broken(repository, instance["bug_file"], instance["bug_function"])),
         setup_command=" && ".join([f"pip install {requirements}", *instance["install"]]),
     )
 
@@ -277,24 +277,28 @@ def _edits(patch: str, repository: Path) -> Iterator[Edit]:
         text[at : at + len(old)] = new
 
 
-def _broken(repository: Path, path: str, function: str) -> Edit:
-    """Make the longest function that the bug is not in raise at once."""
-    source = (repository / path).read_text()
-    functions = [
-        node
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.FunctionDef)
-        and node.name not in function
-        and node.name != "__init__"
-    ]
-    node = max(functions, key=lambda each: (each.end_lineno or 0) - each.lineno)
+def _broken(repository: Path, bug_file: str, bug_function: str) -> Iterator[Edit]:
+    """Make the longest function of each module beside the bug raise at once, but not the bug's."""
+    for file in sorted((repository / bug_file).parent.glob("*.py")):
+        source = file.read_text()
+        functions = [
+            node
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.FunctionDef) and node.name not in bug_function
+        ]
+        if functions:
+            path = str(file.relative_to(repository))
+            yield path, *_raising(source, max(functions, key=_length))
+
+
+def _length(node: ast.FunctionDef) -> int:
+    return (node.end_lineno or 0) - node.lineno
+
+
+def _raising(source: str, node: ast.FunctionDef) -> tuple[str, str]:
     lines = source.splitlines(keepends=True)
     first, last = node.lineno - 1, node.end_lineno or node.lineno
     body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
     at = body[0].lineno - 1
-    indent = " " * body[0].col_offset
-    return (
-        path,
-        "".join(lines[first:last]),
-        "".join([*lines[first:at], f'{indent}raise RuntimeError("broken")\n', *lines[at:last]]),
-    )
+    raising = " " * body[0].col_offset + 'raise RuntimeError("broken")\n'
+    return "".join(lines[first:last]), "".join([*lines[first:at], raising, *lines[at:last]])
