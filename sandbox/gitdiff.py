@@ -8,17 +8,19 @@ a name can be read in several ways all readings are kept.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 SYMLINK = 0o120000
 GITLINK = 0o160000
 _TYPE = 0o170000
+UNREADABLE = b"/"
+"""Stands for a name that git may read in ways we do not follow; no file is called that."""
 
 _HUNK = re.compile(rb"@@ -\d{1,18}(?:,(\d{1,18}))? \+\d{1,18}(?:,(\d{1,18}))? @@")
 _MODE = re.compile(rb"\s*([+-]?[0-7]+)")
 _TIMESTAMP = re.compile(rb"(?<![ \t])[ \t]*(?:(?:\d\d)?\d\d-\d\d-\d\d[ \t].*)?$", re.DOTALL)
 _ESCAPE = re.compile(rb'\\([abfnrtv"\\]|[0-3][0-7][0-7])')
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\[abfnrtv"\\]|\\[0-3][0-7][0-7])*)"')
 # Two unquoted names as long as a path can be, their prefixes, and the blank between.
 _LONGEST_NAMES = 2 * 4096 + 16
 _PLAIN_ESCAPES = dict(zip(b'abfnrtv"\\', b'\a\b\f\n\r\t\v"\\', strict=True))
@@ -64,10 +66,10 @@ def parse(patch: bytes) -> list[FileDiff]:
                     files[-1].content.append(line[1:])
                 continue
             old_left = new_left = 0
-        hunk = _HUNK.match(line)
-        if hunk and files:
-            old_left, new_left = (1 if count is None else int(count) for count in hunk.groups())
+        if files and line.startswith(b"@@ -"):
             files[-1].has_body = True
+            if hunk := _HUNK.match(line):
+                old_left, new_left = (1 if count is None else int(count) for count in hunk.groups())
         else:
             _read_header(line, files)
     return [file for file in files if file.readings]
@@ -87,6 +89,9 @@ def _read_header(line: bytes, files: list[FileDiff]) -> None:
     if not files:
         return
     file = files[-1]
+    if file.has_body:
+        # git takes no names from here any more; what they would say still has to be harmless.
+        file = replace(file)
     if line.startswith((b"--- ", b"+++ ")):
         _read_side(line, file)
     elif line.startswith((b"rename from ", b"rename old ", b"copy from ")):
@@ -95,7 +100,7 @@ def _read_header(line: bytes, files: list[FileDiff]) -> None:
     elif line.startswith((b"rename to ", b"rename new ", b"copy to ")):
         file.new = _read_name(line, file)
     elif line.startswith((b"GIT binary patch", b"Binary files ")):
-        file.binary = file.has_body = True
+        files[-1].binary = files[-1].has_body = True
     else:
         _read_mode(line, file)
 
@@ -104,9 +109,9 @@ def _begin(names: bytes) -> FileDiff:
     """Start a file from its `diff --git` line, where a blank in a name leaves the split open."""
     file = FileDiff()
     quoted = _QUOTED.match(names)
-    if not quoted and len(names) > _LONGEST_NAMES:
+    if (not quoted and len(names) > _LONGEST_NAMES) or b'"' in _QUOTED.sub(b"", names):
         # Trying all its splits would take for ever, and no such path exists.
-        file.readings = {b"/"}
+        file.readings = {UNREADABLE}
         splits = []
     elif quoted:
         splits = [quoted.end()]
@@ -125,13 +130,11 @@ def _read_side(line: bytes, file: FileDiff) -> None:
     """Read a `--- a/path` or `+++ b/path` line."""
     raw = line[4:]
     file.named = file.named or line.startswith(b"---")
-    names = [_unquote(raw)] if raw.startswith(b'"') else [re.split(rb"[\t\r]", raw)[0]]
+    names = [_unquote(raw) if raw.startswith(b'"') else re.split(rb"[\t\r]", raw)[0]]
     names.append(_TIMESTAMP.sub(b"", names[0]))
-    nothing = names[0] == b"/dev/null" or names[1] == b"/dev/null"
-    if not nothing:
-        for name in names:
-            file.readings |= _readings(name)
-    path = None if nothing else _stripped(names[0])
+    path = None if b"/dev/null" in names else _stripped(names[0])
+    if path is not None:
+        file.readings |= {reading for name in names for reading in _readings(name)}
     if line.startswith(b"---"):
         file.old = path
     else:
@@ -174,11 +177,14 @@ def _stripped(name: bytes) -> bytes:
 
 
 def _unquote(name: bytes) -> bytes:
-    """Undo git's C-style quoting; what is not well quoted is taken as it stands."""
-    match = _QUOTED.match(name)
-    if not match:
+    """Undo git's C-style quoting.
+
+    git reads on in the next lines where a quote is not closed, and takes other mistakes literally.
+    """
+    if not name.startswith(b'"'):
         return name
-    return _ESCAPE.sub(_unescape, match[1])
+    match = _QUOTED.match(name)
+    return UNREADABLE if match is None else _ESCAPE.sub(_unescape, match[1])
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:

@@ -78,11 +78,12 @@ def _check_file(file: FileDiff) -> Iterator[Violation]:
     path = printable(file.new or file.old or min(file.readings))
     if GITLINK in file.types:
         yield Violation("gitlink", path, f"{path} is a submodule; its commit cannot be checked.")
-    if SYMLINK in file.types and file.new is not None:
-        target = b"\n".join(file.content)
+    target = b"\n".join(file.content)
+    removed = file.new is None and not file.binary and not target
+    if SYMLINK in file.types and not removed:
         if file.binary or not target:
             yield Violation("link_escape", path, f"{path} is a link whose target is not shown.")
-        elif _escapes(file.new, target):
+        elif any(_escapes(reading, target) for reading in file.readings):
             message = f"{path} is a link out of the work tree: {printable(target)}"
             yield Violation("link_escape", path, message)
 
