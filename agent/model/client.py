@@ -98,19 +98,12 @@ class Client:
             seed=self._seed,
             overrides=self._overrides,
         )
-        answer = self._attempt(body, messages, tools, on_progress)
-        for _ in request.OPTIONAL_FIELDS:
-            refused = answer.outcome in (Outcome.BAD_REQUEST, Outcome.OVERFLOW)
-            change = request.amend(body, answer.detail) if refused else None
-            if change is None:
+        # For servers that have no limit of their own on thinking, or were started without it.
+        longest = 6.0 * request.thinking_budget(self._server, options)
+        for _ in range(len(request.OPTIONAL_FIELDS) + 1):
+            answer = self._attempt(body, messages, tools, StreamReader(on_progress, longest))
+            if not self._amended(body, answer):
                 break
-            field, value = change
-            if value is None:
-                body.pop(field)
-                self._overrides[field] = None
-            else:
-                body[field] = value
-            answer = self._attempt(body, messages, tools, on_progress)
         return self._judged(answer, messages, tools)
 
     def count(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
@@ -120,6 +113,21 @@ class Client:
     def cancel(self) -> None:
         """Close the connection of the request under way, from any thread."""
         self._hangup.now()
+
+    def _amended(self, body: dict[str, Any], answer: Answer) -> bool:
+        """Take out or change what the server refused, here and in later requests."""
+        if answer.outcome not in (Outcome.BAD_REQUEST, Outcome.OVERFLOW):
+            return False
+        change = request.amend(body, answer.detail)
+        if change is None:
+            return False
+        field, value = change
+        if value is None:
+            body.pop(field)
+            self._overrides[field] = None
+        else:
+            body[field] = value
+        return True
 
     def _judged(
         self, answer: Answer, messages: Sequence[Message], tools: Sequence[dict[str, Any]]
@@ -159,12 +167,12 @@ class Client:
         body: dict[str, Any],
         messages: Sequence[Message],
         tools: Sequence[dict[str, Any]],
-        on_progress: OnProgress | None,
+        reader: StreamReader,
     ) -> Answer:
         import openai
 
         try:
-            reply = self._stream(body, on_progress) if body.get("stream") else self._whole(body)
+            reply = self._stream(body, reader) if body.get("stream") else self._whole(body)
             answer = classify(reply, messages, tools, counting.usage(reply))
         except ServerError as error:
             answer = _failed(None, error.error)
@@ -182,7 +190,7 @@ class Client:
             return Answer(Outcome.CANCELLED, detail="cancelled")
         return answer
 
-    def _stream(self, body: dict[str, Any], on_progress: OnProgress | None) -> Reply:
+    def _stream(self, body: dict[str, Any], reader: StreamReader) -> Reply:
         import openai
 
         with self._connection().post(
@@ -192,7 +200,7 @@ class Client:
             stream=True,
             stream_cls=openai.Stream[object],
         ) as chunks:
-            return StreamReader(on_progress).read(chunks)
+            return reader.read(chunks)
 
     def _whole(self, body: dict[str, Any]) -> Reply:
         started = time.monotonic()

@@ -40,13 +40,14 @@ class RepetitionDetector:
 
     def _pattern(self) -> str:
         tail = self._tail
-        if not tail.strip():
-            return ""
         for size in range(SHORTEST_PATTERN, min(LONGEST_PATTERN, len(tail) // REPEATS) + 1):
             # A text of period `size` equals itself moved by `size`.
             span = size * REPEATS
             if tail[-span + size :] == tail[-span:-size]:
-                return tail[-size:]
+                pattern = tail[-size:]
+                # A ruler of dashes or a gap of blanks is no loop, unless it fills the whole window.
+                if len(set(pattern)) > 2 or tail.count(pattern) >= self._WINDOW // size:
+                    return pattern
         return ""
 
 

@@ -20,7 +20,8 @@ _OVERFLOW = re.compile(
 )
 # The model's fault, not ours: the same request may well succeed when it is sampled again.
 _BAD_SAMPLE = re.compile(
-    r"expected peg-\w+ format|Invalid diff|Failed to parse input at pos|XML syntax error",
+    r"expected peg-\w+ format|Invalid diff|Failed to parse input at pos|XML syntax error"
+    r"|invalid UTF-8 byte",
     re.IGNORECASE,
 )
 _BAD_HISTORY = re.compile(

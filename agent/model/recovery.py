@@ -28,7 +28,8 @@ class Recovery:
     """What to do about an outcome.
 
     `options` are the fields of `RequestOptions` for the next request. `feedback` names the template
-    to append before it. `exit_reason` is set for `stop`. `seconds` is how long `wait` may take.
+    to append before it. `exit_reason` is set for `stop`. `seconds` is how long `wait` may take; a
+    tenth of that is waited in any case, for a server that is there but busy.
     """
 
     action: Action
@@ -62,7 +63,13 @@ _LESS_THINKING = 2_048
 
 TABLE: dict[Outcome, tuple[Recovery, ...]] = {
     Outcome.TOOL_CALLS: (_ACCEPT,),
-    Outcome.FINAL_TEXT: (_tell("text"), _tell("text"), _FORCE, _stop("no_submit")),
+    # A text is stored, and llama.cpp would go on writing a history that ends in one.
+    Outcome.FINAL_TEXT: (
+        _tell("text"),
+        _tell("text"),
+        replace(_FORCE, feedback="feedback/text"),
+        _stop("no_submit"),
+    ),
     Outcome.REASONING_ONLY: (
         _resample(thinking_tokens=_LESS_THINKING),
         _tell("reasoning_only"),
@@ -99,7 +106,8 @@ TABLE: dict[Outcome, tuple[Recovery, ...]] = {
     ),
     Outcome.OVERFLOW: (_COMPACT, _COMPACT, _stop("context_limit")),
     Outcome.REFUSED: (_resample(), _tell("refused"), _stop("format_error")),
-    Outcome.BAD_HISTORY: (_COMPACT, _stop("model_error")),
+    # Every request is sent in a form that servers take: what they still refuse won't change.
+    Outcome.BAD_HISTORY: (_stop("model_error"),),
     Outcome.BAD_REQUEST: (_stop("model_error"),),
     Outcome.UNAVAILABLE: (
         _wait(10),
@@ -143,17 +151,12 @@ def decide(outcome: Outcome, count: int) -> Recovery:
 def wait_until_ready(
     server: Server, seconds: float, cancelled: Callable[[], bool] = lambda: False
 ) -> bool:
-    """Wait up to `seconds` until the server answers that it is ready; return whether it did."""
+    """Wait until the server says that it is ready, up to `seconds`; return whether it did."""
     from reapair.agent.model.servers import is_ready
 
-    deadline = time.monotonic() + seconds
-    pause = 0.5
-    while not cancelled():
-        if is_ready(server):
+    started = time.monotonic()
+    while not cancelled() and (waited := time.monotonic() - started) < seconds:
+        if waited >= seconds / 10 and is_ready(server):
             return True
-        left = deadline - time.monotonic()
-        if left <= 0:
-            break
-        time.sleep(min(pause, left))
-        pause = min(pause * 2, 5.0)
+        time.sleep(min(0.5, seconds - waited))
     return False

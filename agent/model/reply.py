@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -50,10 +51,12 @@ class Reply:
 class StreamReader:
     """Collects the chunks of a stream; tolerates what servers do to them.
 
-    Stops reading, with `finish_reason` "repetition", when the text goes round in circles.
+    Stops reading, with `finish_reason` "repetition", when the text goes round in circles, and with
+    "length" when the reasoning has more than `reasoning_limit` characters.
     """
 
-    def __init__(self, on_progress: OnProgress | None) -> None:
+    def __init__(self, on_progress: OnProgress | None, reasoning_limit: float = math.inf) -> None:
+        self._reasoning_left = reasoning_limit
         self._show = on_progress or (lambda _: None)
         self._started = time.monotonic()
         self._parts: dict[str, list[str]] = {"content": [], "reasoning": [], "refusal": []}
@@ -69,6 +72,9 @@ class StreamReader:
             self._take(chunk)
             if self._reply.repetition:
                 self._reply.finish_reason = "repetition"
+                break
+            if self._reasoning_left < 0:
+                self._reply.finish_reason = "length"
                 break
         return self._finished()
 
@@ -108,6 +114,8 @@ class StreamReader:
             return
         self._first_token()
         self._parts[kind].append(text)
+        if kind == "reasoning":
+            self._reasoning_left -= len(text)
         if kind in self._loop:
             self._reply.repetition = self._reply.repetition or self._loop[kind].feed(text)
         if kind in ("content", "reasoning"):

@@ -22,7 +22,7 @@ class Profile:
     min_p: float | None = 0.01
     repetition_penalty: float | None = 1.0
     max_tokens: int = 16_384
-    thinking_tokens: int | None = 8_192
+    thinking_tokens: int = 8_192
 
 
 PROFILES: tuple[tuple[str, Profile], ...] = (
@@ -77,13 +77,15 @@ def body(
     limit = options.max_tokens or max_tokens or settings.max_tokens
     if server.context_tokens:
         limit = min(limit, server.context_tokens // 2)
+    # The budget for thinking leaves room for the call itself.
+    budget = min(thinking_budget(server, options), limit // 2) if options.thinking else None
     request = {
         **prompt(server, messages, tools, thinking=options.thinking),
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "max_tokens": limit,
         "seed": seed,
-        **_server_fields(server, settings, options, limit),
+        **_server_fields(server, settings, budget),
     }
     if tools:
         request["tool_choice"] = "required" if options.force_call else "auto"
@@ -106,7 +108,11 @@ def prompt(
     thinking: bool,
 ) -> dict[str, Any]:
     """Return the part of the body that decides the prompt: model, messages, tools, template."""
-    request: dict[str, Any] = {"model": server.model, "messages": [render(m) for m in messages]}
+    rendered = [render(message) for message in messages]
+    if not is_known(server.family or server.model):
+        # Templates of other families refuse a system message that is not the first.
+        rendered[1:] = [{**m, "role": "user"} if m["role"] == "system" else m for m in rendered[1:]]
+    request: dict[str, Any] = {"model": server.model, "messages": rendered}
     if tools:
         request["tools"] = list(tools)
     if server.kind in ("llama.cpp", "vllm", "lmstudio"):
@@ -190,14 +196,13 @@ def _safe_function(function: dict[str, Any]) -> dict[str, Any]:
     return {**function, "arguments": json.dumps(shielded, ensure_ascii=False)}
 
 
-def _server_fields(
-    server: Server, settings: Profile, options: RequestOptions, limit: int
-) -> dict[str, Any]:
+def thinking_budget(server: Server, options: RequestOptions) -> int:
+    """Return how many tokens an answer may think."""
+    return options.thinking_tokens or profile(server.family or server.model).thinking_tokens
+
+
+def _server_fields(server: Server, settings: Profile, budget: int | None) -> dict[str, Any]:
     """Return the fields only this kind of server knows."""
-    budget = None
-    thinking_tokens = options.thinking_tokens or settings.thinking_tokens
-    if options.thinking and thinking_tokens:
-        budget = min(thinking_tokens, limit // 2)  # leaves room for the call itself
     if server.kind == "llama.cpp":
         return {
             "top_k": settings.top_k,

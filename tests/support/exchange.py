@@ -32,6 +32,8 @@ FAULTS = {
     "stall": "silence after the first words, until the client hangs up",
     "no_usage": "neither usage nor timings",
     "not_streamed": "one whole body although a stream was wanted",
+    "unauthorized": "401",
+    "not_found": "404",
     "filtered": "a content filter's refusal",
 }
 
@@ -77,6 +79,8 @@ def _refuse(handler: Any, dialect: Any, fault: str | None, body: Json, counts: C
     errors = {
         "overloaded": (503, "unavailable_error", "Loading model"),
         "rate_limit": (429, "rate_limit_error", "Too many requests"),
+        "unauthorized": (401, "", "Invalid API Key"),
+        "not_found": (404, "", "The model does not exist."),
         "internal": (500, "server_error", "something broke"),
         "bad_request": (400, "invalid_request_error", "Field 'temperature': not a number"),
         "history": (500, "server_error", "Failed to parse tool call arguments as JSON: [x]"),
