@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import secrets
 import shlex
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reapair.sandbox.docker_exec import POLL_SECONDS, ExecSocket, Outputs
+from reapair.sandbox.guard import Guard, Stop
 from reapair.sandbox.output import HeadTail
 
 if TYPE_CHECKING:
@@ -46,14 +46,15 @@ _TRAILER = 12
 class Answer:
     """What became of a command.
 
-    `exit_code` is None when no answer came: the time was up (`timed_out`), or the shell is gone,
-    after the command began (`started`) or before. `oom_kills` counts since the container's start.
+    `exit_code` is None when no answer came: the guard has stopped it (`stop`), or the shell is
+    gone, after the command began (`started`) or before. `oom_kills` counts since the start of the
+    container.
     """
 
     started: bool
     exit_code: int | None = None
     oom_kills: int = 0
-    timed_out: bool = False
+    stop: Stop = ""
 
 
 class Channel:
@@ -69,23 +70,22 @@ class Channel:
         env: Mapping[str, str],
         stdin: bytes,
         outputs: Outputs,
-        timeout: float,
+        guard: Guard,
     ) -> Answer:
         """Run a command, end what it leaves running, and tell how it ended.
 
         After an answer without exit code the channel is of no more use: close it.
         """
-        deadline = time.monotonic() + timeout
         mark = secrets.token_hex(16)
         stdout, stderr = sections = [_Section(mark.encode(), output) for output in outputs]
         self._stream.send(_script(mark, argv, env, stdin))
         while not (stdout.ended and stderr.ended):
-            left = deadline - time.monotonic()
-            frames = self._stream.step(min(left, POLL_SECONDS)) if left > 0 else None
+            stop = guard.stop()
+            frames = None if stop else self._stream.step(guard.left(POLL_SECONDS))
             if frames is None:
                 for section in sections:
                     section.flush()
-                return Answer(stdout.begun or stderr.begun, timed_out=left <= 0)
+                return Answer(stdout.begun or stderr.begun, stop=stop)
             for kind, data in frames:
                 sections[1 if kind == 2 else 0].feed(data)
         return Answer(True, int(stdout.trailer[:3]), int(stdout.trailer[3:]))

@@ -6,13 +6,14 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reapair.sandbox.arguments import unusable
 from reapair.sandbox.base import OUTPUT_LIMIT, WORKSPACE, ExecResult, Kind, Sandbox, SandboxError
 from reapair.sandbox.channel import Channel, fits
 from reapair.sandbox.docker_exec import USER, Outcome, Outputs, run_once
+from reapair.sandbox.guard import Guard, overfull
 from reapair.sandbox.labels import owner_labels
 from reapair.sandbox.limits import COMMAND_ENVIRONMENT, HOME, MIB, TMP, Limits
 from reapair.sandbox.output import HeadTail, Listener
+from reapair.sandbox.results import result, unusable
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -117,16 +118,17 @@ class DockerSandbox(Sandbox):
         )
         api = self.api
         try:
-            if fits(argv, variables, stdin):
-                result = self._run_fast(api, argv, variables, stdin, outputs, timeout)
-                if result is not None:
-                    return result
-            return self._run_once(api, argv, variables, stdin, outputs, timeout)
+            with Guard(timeout, self._overfull) as guard:
+                if fits(argv, variables, stdin):
+                    done = self._run_fast(api, argv, variables, stdin, outputs, guard)
+                    if done is not None:
+                        return done
+                return self._run_once(api, argv, variables, stdin, outputs, guard)
         except (DockerException, OSError, SandboxError) as error:
             if self._alive():
                 raise SandboxError(f"{self.kind} could not run a command: {error}") from error
             self.close()
-            return _result(None, outputs, died=True)
+            return result(None, outputs, died=True)
 
     def close(self) -> None:
         """Let go of the lease and remove the container with its volumes."""
@@ -205,20 +207,20 @@ class DockerSandbox(Sandbox):
         env: dict[str, str],
         stdin: bytes,
         outputs: Outputs,
-        timeout: float,
+        guard: Guard,
     ) -> ExecResult | None:
         """Run a command through the waiting shell; None when it did not even start there."""
         if self._channel is None:
             self._channel = Channel(api, self.container)
-        answer = self._channel.run(argv, env, stdin, outputs, timeout)
+        answer = self._channel.run(argv, env, stdin, outputs, guard)
         if answer.exit_code is not None:
             oom = self._note_oom(answer.oom_kills)
-            return _result(answer.exit_code, outputs, oom=oom)
+            return result(answer.exit_code, outputs, oom=oom)
         self._drop_channel()
-        if not answer.started and not answer.timed_out:
+        if not answer.started and not answer.stop:
             return None
-        # Without an answer and without a time-out, the command has killed the waiting shell.
-        return self._after(Outcome(None if answer.timed_out else 137, answer.timed_out), outputs)
+        # No answer, and nobody stopped it: the command has killed the waiting shell.
+        return self._after(Outcome(137, answer.stop), outputs)
 
     def _run_once(
         self,
@@ -227,10 +229,10 @@ class DockerSandbox(Sandbox):
         env: dict[str, str],
         stdin: bytes,
         outputs: Outputs,
-        timeout: float,
+        guard: Guard,
     ) -> ExecResult:
         self._drop_channel()  # its shell would not survive the clean-up
-        outcome = run_once(api, self.container, argv, env, stdin, outputs, timeout)
+        outcome = run_once(api, self.container, argv, env, stdin, outputs, guard)
         return self._after(outcome, outputs)
 
     def _after(self, outcome: Outcome, outputs: Outputs) -> ExecResult:
@@ -238,10 +240,10 @@ class DockerSandbox(Sandbox):
         output = self._kill_all()
         if b"still_here" not in output:
             self.close()
-            return _result(None, outputs, died=True)
+            return result(None, outputs, died=True)
         counts = [line.split() for line in output.splitlines()]
         oom = self._note_oom(sum(int(words[1]) for words in counts if words[0] == b"oom_kill"))
-        return _result(outcome.exit_code, outputs, oom=oom, timed_out=outcome.timed_out)
+        return result(outcome.exit_code, outputs, stop=outcome.stop, oom=oom)
 
     def _drop_channel(self) -> None:
         if self._channel is not None:
@@ -256,6 +258,21 @@ class DockerSandbox(Sandbox):
         output: bytes = self.api.exec_start(created["Id"])
         return output
 
+    def _overfull(self) -> bool:
+        """Look at the disk from inside: the engine may be on another machine."""
+        from docker.errors import DockerException
+
+        script = f"df -Pk {WORKSPACE} | tail -n 1; du -sxk {WORKSPACE} {HOME} 2>/dev/null"
+        try:
+            with contextlib.closing(self._connect()) as api:
+                looking = api.exec_create(self.container, ["/bin/sh", "-c", script], user=USER)
+                output: bytes = api.exec_start(looking["Id"])
+            disk, *trees = [line.split() for line in output.splitlines()]
+            used = sum(int(tree[0]) for tree in trees)
+            return overfull(used * 1024, int(disk[3]) * 1024, self._limits.disk)
+        except (DockerException, SandboxError, OSError, ValueError, IndexError):
+            return False  # the command's own thread finds out what is wrong
+
     def _note_oom(self, kills: int) -> bool:
         new, self._oom_kills = kills > self._oom_kills, max(kills, self._oom_kills)
         return new
@@ -267,23 +284,3 @@ class DockerSandbox(Sandbox):
             return bool(self.api.inspect_container(self.container)["State"]["Running"])
         except (DockerException, OSError, SandboxError):
             return False
-
-
-def _result(
-    exit_code: int | None,
-    outputs: Outputs,
-    *,
-    oom: bool = False,
-    timed_out: bool = False,
-    died: bool = False,
-) -> ExecResult:
-    stdout, stderr = outputs
-    return ExecResult(
-        exit_code,
-        stdout.value,
-        stderr.value,
-        dropped=stdout.dropped + stderr.dropped,
-        timed_out=timed_out,
-        oom=oom,
-        died=died,
-    )

@@ -58,7 +58,7 @@ class DockerEngine(Engine):
         try:
             if self.kind == "docker":
                 return docker.from_env(timeout=_API_SECONDS).api
-            return docker.APIClient(base_url=_podman_socket(), version="auto", timeout=_API_SECONDS)
+            return docker.APIClient(base_url=podman_socket(), version="auto", timeout=_API_SECONDS)
         except DockerException as error:
             raise SandboxError(f"{self.kind} does not answer: {error}") from error
 
@@ -206,7 +206,8 @@ class DockerEngine(Engine):
         return name
 
 
-def _podman_socket() -> str:
+def podman_socket() -> str:
+    """Return the address of podman's socket: where it is, or where it should be."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
     for place in (Path(runtime, "podman/podman.sock"), Path("/run/podman/podman.sock")):
         if place.exists():

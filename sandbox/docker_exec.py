@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from reapair.sandbox.base import WORKSPACE
+from reapair.sandbox.guard import Guard, Stop
 from reapair.sandbox.output import HeadTail
 
 if TYPE_CHECKING:
@@ -118,10 +119,10 @@ class ExecSocket:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended: with an exit code, or without one, because its time was up or not."""
+    """How a command ended: with an exit code, or without one where the guard has stopped it."""
 
     exit_code: int | None
-    timed_out: bool = False
+    stop: Stop = ""
 
 
 def run_once(
@@ -131,27 +132,26 @@ def run_once(
     env: Mapping[str, str],
     stdin: bytes,
     outputs: Outputs,
-    timeout: float,
+    guard: Guard,
 ) -> Outcome:
     """Run a command as an exec of its own; what it leaves running is not ended here."""
     stream = ExecSocket(api, container, ["/bin/sh", "-c", _GATE, "sh", *argv], env)
     try:
         stream.send(b"%d\n" % len(stdin) + stdin)
-        if not _drain(api, stream, outputs, time.monotonic() + timeout):
-            return Outcome(None, timed_out=True)
-        return Outcome(_exit_code(api, stream.id))
+        stop = _drain(api, stream, outputs, guard)
+        return Outcome(None if stop else _exit_code(api, stream.id), stop)
     finally:
         # An open stream that nobody reads makes some engines hang in the kill that follows.
         stream.close()
 
 
-def _drain(api: APIClient, stream: ExecSocket, outputs: Outputs, deadline: float) -> bool:
-    """Read until the command has ended; False when the deadline came first."""
+def _drain(api: APIClient, stream: ExecSocket, outputs: Outputs, guard: Guard) -> Stop:
+    """Read until the command has ended, or has to stop."""
     ended_at: float | None = None
-    while (left := deadline - time.monotonic()) > 0:
-        frames = stream.step(min(left, POLL_SECONDS))
+    while not (stop := guard.stop()):
+        frames = stream.step(guard.left(POLL_SECONDS))
         if frames is None:
-            return True
+            return ""
         for kind, data in frames:
             outputs[1 if kind == 2 else 0].feed(data)
         if frames or api.exec_inspect(stream.id)["Running"]:
@@ -159,8 +159,8 @@ def _drain(api: APIClient, stream: ExecSocket, outputs: Outputs, deadline: float
         # Something the command left behind holds its output open; give late bytes a moment.
         ended_at = ended_at or time.monotonic()
         if time.monotonic() - ended_at > _DETACHED_GRACE:
-            return True
-    return False
+            return ""
+    return stop
 
 
 def _exit_code(api: APIClient, exec_id: str) -> int | None:

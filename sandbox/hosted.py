@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from reapair.sandbox import directories
-from reapair.sandbox.arguments import unusable
 from reapair.sandbox.base import OUTPUT_LIMIT, ExecResult, Sandbox, SandboxError
 from reapair.sandbox.cgroup import ControlGroup, control_group
 from reapair.sandbox.environment import Engine, Environment, environment_key, install
-from reapair.sandbox.limits import COMMAND_ENVIRONMENT, GIB, TMP, Limits
+from reapair.sandbox.guard import Guard, overfull
+from reapair.sandbox.limits import COMMAND_ENVIRONMENT, TMP, Limits
 from reapair.sandbox.output import HeadTail, Listener, by_line
 from reapair.sandbox.process import Job, run
+from reapair.sandbox.results import result, unusable
 
 VENV = "/opt/venv"
 """Where commands find the Python environment of the repository."""
@@ -56,10 +59,13 @@ class HostedSandbox(Sandbox):
         self.limits = limits or Limits()
         self.setup = setup
         self.environment = environment
+        self.name = ""
         self._run_id = run_id
         self._listener = listener
         self._root: Path | None = None
         self._group: ControlGroup | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closing = threading.Lock()
 
     @property
     def root(self) -> Path:
@@ -84,9 +90,10 @@ class HostedSandbox(Sandbox):
         """Make the directories, with the environment's files. Raises SandboxError."""
         try:
             self._root = directories.make_private(self._run_id)
+            self.name = self._root.name
             (self._root / "tmp").mkdir()
             for name in KEPT:
-                if self.environment and name in self.copied:
+                if self.environment and (name in self.copied or self.setup):
                     shutil.copytree(self.environment / name, self._root / name, symlinks=True)
                 else:
                     (self._root / name).mkdir()
@@ -117,40 +124,48 @@ class HostedSandbox(Sandbox):
         stdout = HeadTail(output_limit, self._listener)
         stderr = HeadTail(output_limit, self._listener)
         wrapped, variables = self.wrap(argv, {**COMMAND_ENVIRONMENT, **(env or {})})
-        root, before = self.root, self._oom_kills()
+        before = self._oom_kills()
         job = Job(
             self._entering_group(wrapped),
             variables,
-            root / "testbed",
+            self.root / "testbed",
             stdin,
             (stdout, stderr),
+            self._set_process,
             self.end_leftovers,
-            lambda: directories.size(root) > self.limits.disk,
         )
         try:
-            ending = run(job, timeout)
+            with Guard(timeout, self._overfull) as guard:
+                ending = run(job, guard)
         except OSError as error:
             raise SandboxError(f"{self.kind} could not run a command: {error}") from error
-        if ending.overfull:
-            stderr.feed(b"\nended: the workspace is over %d GiB\n" % (self.limits.disk // GIB))
-        return ExecResult(
-            None if ending.timed_out else ending.exit_code,
-            stdout.value,
-            stderr.value,
-            dropped=stdout.dropped + stderr.dropped,
-            timed_out=ending.timed_out,
+        return result(
+            None if self._root is None else ending.exit_code,
+            (stdout, stderr),
+            stop=ending.stop,
             oom=self._oom_kills() > before,
+            died=self._root is None,
         )
 
     def close(self) -> None:
-        """End what still runs and remove the private directory."""
-        if self._root is None:
+        """End what still runs, also for another thread, and remove the private directory."""
+        with self._closing:
+            root, self._root = self._root, None
+        if root is None:
             return
+        if self._process is not None:
+            self._process.kill()
         self.end_leftovers()
         if self._group is not None:
             self._group.remove()
-        root, self._root = self._root, None
         directories.remove_tree(root)
+
+    def _set_process(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def _overfull(self) -> bool:
+        root = self.root
+        return overfull(directories.size(root), shutil.disk_usage(root).free, self.limits.disk)
 
     def _oom_kills(self) -> int:
         return self._group.oom_kills() if self._group else 0
@@ -185,18 +200,32 @@ class HostedEngine(Engine):
         """Keep what the set-up command leaves in its directories; see `Engine.prepare`."""
         if not setup_command:
             return Environment("")
-        python = f"{sys.prefix} {sys.version}"
-        name = environment_key(f"{self.kind} {python}", setup_command, key)
-        kept = directories.cache() / "environments" / name
+        kept = self._place(setup_command, key)
         if kept.is_dir():
             return Environment(str(kept), reused=True)
-        with self._make("setup", setup=True, listener=by_line(on_output)) as sandbox:
-            made = sandbox.exec(["python3", "-m", "venv", VENV], timeout=120)
-            if not made.ok:
-                on_output("No Python environment could be made, going on without one.")
+        python = self._empty_python()
+        if python is None:
+            on_output("No Python environment could be made, going on without one.")
+        listener = by_line(on_output)
+        with self._make("setup", python, setup=True, listener=listener) as sandbox:
             install(sandbox, setup_command, fill, TMP)
             self._keep(sandbox.root, kept)
         return Environment(str(kept))
+
+    def _place(self, command: str, key: bytes) -> Path:
+        name = environment_key(f"{self.kind} {sys.prefix} {sys.version}", command, key)
+        return directories.cache() / "environments" / name
+
+    def _empty_python(self) -> Path | None:
+        """Return a Python environment with nothing but pip; making one takes seconds."""
+        command = ["python3", "-m", "venv", VENV]
+        kept = self._place(" ".join(command), b"")
+        if not kept.is_dir():
+            with self._make("setup", setup=True) as sandbox:
+                if not sandbox.exec(command, timeout=300).ok:
+                    return None
+                self._keep(sandbox.root, kept)
+        return kept
 
     def _keep(self, root: Path, kept: Path) -> None:
         """Move the result into the cache in one step, so that a half one is never found."""

@@ -45,16 +45,18 @@ class LocalSandbox(HostedSandbox):
         output_limit: int = OUTPUT_LIMIT,
     ) -> ExecResult:
         """Run a command; the usual paths of a sandbox work in it and stand in its output."""
-        inside = self._inside(command) if isinstance(command, str) else map(self._inside, command)
+        root = self.root
         result = super().exec(
-            inside if isinstance(inside, str) else list(inside),
+            _inside(root, command)
+            if isinstance(command, str)
+            else [_inside(root, word) for word in command],
             timeout=timeout,
             stdin=stdin,
-            env={name: self._inside(value) for name, value in (env or {}).items()},
+            env={name: _inside(root, value) for name, value in (env or {}).items()},
             output_limit=output_limit,
         )
         return replace(
-            result, stdout=self._outside(result.stdout), stderr=self._outside(result.stderr)
+            result, stdout=_outside(root, result.stdout), stderr=_outside(root, result.stderr)
         )
 
     def wrap(self, argv: list[str], env: dict[str, str]) -> tuple[list[str], dict[str, str]]:
@@ -64,7 +66,7 @@ class LocalSandbox(HostedSandbox):
         private = {
             "PATH": ":".join(path),
             "TMPDIR": str(root / "tmp"),
-            _MARK: root.name,
+            _MARK: self.name,
         }
         return argv, private | env | {"HOME": str(root / "home")}
 
@@ -72,20 +74,22 @@ class LocalSandbox(HostedSandbox):
         """Kill every process that carries this sandbox's mark, until there is none."""
         super().end_leftovers()
         for _ in range(20):
-            found = _marked(f"{_MARK}={self.root.name}".encode())
+            found = _marked(f"{_MARK}={self.name}".encode())
             if not found:
                 return
             for pid in found:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
 
-    def _inside(self, text: str) -> str:
-        return _INSIDE.sub(lambda found: str(self.root / _PLACES[found[1]]), text)
 
-    def _outside(self, output: bytes) -> bytes:
-        for place, name in _PLACES.items():
-            output = output.replace(os.fsencode(self.root / name), place.encode())
-        return output
+def _inside(root: Path, text: str) -> str:
+    return _INSIDE.sub(lambda found: str(root / _PLACES[found[1]]), text)
+
+
+def _outside(root: Path, output: bytes) -> bytes:
+    for place, name in _PLACES.items():
+        output = output.replace(os.fsencode(root / name), place.encode())
+    return output
 
 
 def _marked(mark: bytes) -> list[int]:

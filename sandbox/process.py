@@ -6,17 +6,16 @@ import contextlib
 import os
 import selectors
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from reapair.sandbox.guard import Guard, Stop
 from reapair.sandbox.output import HeadTail
 
 _CHUNK = 256 * 1024
 _POLL = 0.05
-_WATCH_SECONDS = 2.0
 _GRACE = 2.0
 
 
@@ -30,8 +29,8 @@ class Job:
         cwd: its current directory.
         stdin: what it can read.
         outputs: where standard output and standard error go.
+        started: is given the process as soon as it runs.
         cleanup: ends everything that the process may have left running.
-        overfull: asked every now and then; True ends the process.
     """
 
     argv: Sequence[str]
@@ -39,8 +38,8 @@ class Job:
     cwd: Path
     stdin: bytes
     outputs: tuple[HeadTail, HeadTail]
+    started: Callable[[subprocess.Popen[bytes]], None]
     cleanup: Callable[[], None]
-    overfull: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +47,11 @@ class Ending:
     """How a job ended; `exit_code` is as a shell gives it, 128 + n for signal n."""
 
     exit_code: int
-    timed_out: bool = False
-    overfull: bool = False
+    stop: Stop = ""
 
 
-def run(job: Job, timeout: float) -> Ending:
-    """Run a job to its end, at most `timeout` seconds. Raises OSError when it cannot start."""
+def run(job: Job, guard: Guard) -> Ending:
+    """Run a job until it ends or its guard stops it. Raises OSError when it cannot start."""
     with subprocess.Popen(
         list(job.argv),
         env=dict(job.env),
@@ -63,22 +61,20 @@ def run(job: Job, timeout: float) -> Ending:
         stderr=subprocess.PIPE,
         start_new_session=True,
     ) as process:
+        job.started(process)
         streams = _Streams(process, job)
-        stopped = ""
+        stop: Stop = ""
         try:
-            stopped = streams.pump(time.monotonic() + timeout, job.overfull)
+            stop = streams.pump(guard)
         finally:
-            if stopped or process.poll() is None:
+            if process.poll() is None:
                 process.kill()
             job.cleanup()
-            streams.pump(time.monotonic() + _GRACE, lambda: False)
+            # Everything is dead now; what it had written is still in the pipes.
+            streams.pump(Guard(_GRACE, lambda: False))
             streams.close()
         code = process.wait()
-    return Ending(
-        128 - code if code < 0 else code,
-        timed_out=stopped == "time",
-        overfull=stopped == "size",
-    )
+    return Ending(128 - code if code < 0 else code, stop)
 
 
 class _Streams:
@@ -99,19 +95,12 @@ class _Streams:
         else:
             self._stdin.close()
 
-    def pump(self, deadline: float, overfull: Callable[[], bool]) -> str:
-        """Serve until all output has ended, or the process has; returns "time", "size" or ""."""
-        next_watch = time.monotonic() + _WATCH_SECONDS
+    def pump(self, guard: Guard) -> Stop:
+        """Serve until all output has ended or, with some output held open, the process has."""
         while any(key.data for key in self._selector.get_map().values()):
-            now = time.monotonic()
-            if now >= deadline:
-                return "time"
-            if now >= next_watch:
-                if overfull():
-                    return "size"
-                # Looking at a big tree takes time: spend no more than a tenth of it on that.
-                next_watch = time.monotonic() + max(_WATCH_SECONDS, 10 * (time.monotonic() - now))
-            ready = self._selector.select(min(_POLL, deadline - now))
+            if stop := guard.stop():
+                return stop
+            ready = self._selector.select(guard.left(_POLL))
             for key, _ in ready:
                 if key.data is None:
                     self._write()
@@ -119,7 +108,12 @@ class _Streams:
                     self._read(key)
             if not ready and self._process.poll() is not None:
                 return ""
-        return self._wait_for_exit(deadline)
+        while self._process.poll() is None:
+            if stop := guard.stop():
+                return stop
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(guard.left(_POLL))
+        return ""
 
     def close(self) -> None:
         """Close whatever is still open."""
@@ -128,13 +122,6 @@ class _Streams:
         self._selector.close()
         if not self._stdin.closed:
             self._close_stdin()
-
-    def _wait_for_exit(self, deadline: float) -> str:
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            return "time"
-        return ""
 
     def _read(self, key: selectors.SelectorKey) -> None:
         data = os.read(key.fd, _CHUNK)

@@ -1,0 +1,69 @@
+"""When a running command has to be stopped: its time is up, or it fills the disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal, Self
+
+Stop = Literal["", "time", "size"]
+"""Why a command was stopped; empty when it ended by itself."""
+
+_FIRST_LOOK = 2.0
+_DISK_RESERVE = 256 * 1024 * 1024
+
+
+def overfull(used: int, free: int, limit: int) -> bool:
+    """True when a workspace takes more than `limit` bytes, or leaves next to nothing free."""
+    return used > limit or free < _DISK_RESERVE
+
+
+class Guard:
+    """Watches over one command.
+
+    Args:
+        timeout: seconds from now that the command may take.
+        overfull: looks at the workspace; called in a thread of its own, since that takes time, and
+            only for commands that last a while.
+    """
+
+    def __init__(self, timeout: float, overfull: Callable[[], bool]) -> None:
+        self._begin = time.monotonic()
+        self._deadline = self._begin + timeout
+        self._overfull = overfull
+        self._full = threading.Event()
+        self._done = threading.Event()
+        self._watching = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+
+    def stop(self) -> Stop:
+        """Return why the command has to stop now; "" when it may go on."""
+        now = time.monotonic()
+        if self._full.is_set():
+            return "size"
+        if now >= self._deadline:
+            return "time"
+        if not self._watching and now - self._begin > _FIRST_LOOK:
+            self._watching = True
+            threading.Thread(target=self._watch, daemon=True).start()
+        return ""
+
+    def left(self, most: float) -> float:
+        """Return the seconds to wait at most before asking `stop` again."""
+        return max(0.0, min(most, self._deadline - time.monotonic()))
+
+    def _watch(self) -> None:
+        pause = 0.0
+        while not self._done.wait(pause):
+            begin = time.monotonic()
+            if self._overfull():
+                self._full.set()
+                return
+            # A big tree takes long to look at: spend no more than a tenth of the time on it.
+            pause = max(_FIRST_LOOK, 10 * (time.monotonic() - begin))
