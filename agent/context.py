@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from reapair.agent.compaction import Plan
 from reapair.agent.events import Event
 from reapair.agent.model.types import Message
 
@@ -17,7 +18,8 @@ class History:
 
     `request` events carry what the harness adds (the first prompt, feedback), `response` events the
     model's stored messages, `tool_result` events the observations. Nothing is ever changed or
-    removed, so that each request starts with the tokens of the one before.
+    removed but by a `compaction` event, so that each request starts with the tokens of the one
+    before.
     """
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
@@ -36,6 +38,8 @@ class History:
             self.messages.append(data["message"])
             self._calls = {call["id"]: call for call in data["calls"]}
             self._intents = set()
+        elif event.kind == "compaction":
+            self.messages = Plan(**data["plan"]).apply(self.messages)
         elif event.kind == "tool_intent":
             self._intents.add(data["call_id"])
         elif event.kind == "tool_result":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from reapair.agent.budget import Budget
 from reapair.agent.context import budget_notice
 from reapair.agent.finish import finish
 from reapair.agent.graph import State
@@ -19,7 +20,7 @@ from reapair.agent.result import INFRASTRUCTURE, Evidence, ExitReason, Verdict
 from reapair.agent.verify import verify
 from reapair.prompts import render
 from reapair.sandbox import WORKSPACE, SandboxError
-from reapair.tools import Observation
+from reapair.tools import Observation, clip
 
 if TYPE_CHECKING:
     from reapair.agent.session import Session
@@ -38,6 +39,7 @@ class Nodes:
         self._session = session
         self._run = session.run
         self._guard = LoopGuard()
+        self._budget = Budget(session)
         self._replacements = 0
 
     def prepare(self, state: State) -> State:  # noqa: ARG002
@@ -73,6 +75,7 @@ class Nodes:
             return {"next": "act"}
         if reason := session.limit(state["step"]):
             return {"next": "verify", "exit_reason": reason}
+        self._budget.ensure(step)
         options = RequestOptions(**state.get("options", {}))
         self._run.append("request", step, messages=self._new_messages(state))
         answer = session.with_deadline(
@@ -166,7 +169,7 @@ class Nodes:
             issue = render(
                 "issue",
                 workspace=WORKSPACE,
-                issue=self._session.issue,
+                issue=clip(self._session.issue, self._budget.issue_bytes),
                 test_command=self._session.settings.test_command,
                 repository_map="",
             )
@@ -183,10 +186,13 @@ class Nodes:
         counter: Literal["wire", "bad"] = "wire" if answer.outcome in WIRE else "bad"
         count = state[counter] + 1
         recovery = decide(answer.outcome, count)
-        if recovery.action in ("stop", "compact"):
-            reason = ExitReason(recovery.exit_reason or ExitReason.CONTEXT_LIMIT)
-            reason = session.limit(state["step"]) or reason
+        if recovery.action == "stop":
+            reason = session.limit(state["step"]) or ExitReason(
+                recovery.exit_reason or "model_error"
+            )
             return {"next": "verify", "exit_reason": reason, "error": answer.detail}
+        if recovery.action == "compact":
+            self._budget.compact("overflow", state["step"] + 1)
         if recovery.action == "wait":
             self._say("model", f"waiting for the server: {answer.detail}")
             wait_until_ready(session.model.server, recovery.seconds)
@@ -213,14 +219,8 @@ class Nodes:
             return self._replace_sandbox(error)
         warning = self._guard.note(call["name"], call["arguments"], observation.text)
         extra = [f"[{note}]" for note in (*call["notes"], warning) if note]
-        if not extra:
-            return observation
-        return Observation(
-            "\n".join([observation.text, *extra]),
-            observation.ok,
-            observation.submitted,
-            observation.data,
-        )
+        text = clip(observation.text, self._budget.observation_bytes)
+        return replace(observation, text="\n".join([text, *extra]))
 
     def _replace_sandbox(self, error: SandboxError) -> Observation:
         self._replacements += 1
