@@ -209,8 +209,7 @@ def _syntax_note(path: str, before: str, after: str, changed: range) -> str:
     errors = syntax_errors(after)
     if not errors or len(errors) <= len(syntax_errors(before)):
         return ""
-    line = next((line for line in errors if line in changed), None)
-    line = line or min(errors, key=lambda line: abs(line - changed.stop))
+    line = next((line for line in errors if line in changed), changed.start)
     source = (split_lines(after)[line - 1 : line] or [""])[0].strip()
     return (
         f"\nSyntax error that was not there before, near line {line} of {path}: "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 _WIDTHS = (2, 3, 4, 8)
 
@@ -11,6 +13,23 @@ _WIDTHS = (2, 3, 4, 8)
 def indent_of(line: str) -> str:
     """Return the white space a line begins with."""
     return line[: len(line) - len(line.lstrip())]
+
+
+def opens_block(line: str) -> bool:
+    """Tell whether the line after this one has to be indented deeper."""
+    return line.rstrip().endswith((":", "{"))
+
+
+def usual_step(lines: Sequence[str]) -> int | None:
+    """Return by how many characters a block is indented here; None where there is no block."""
+    filled = [line for line in lines if line.strip()]
+    steps = Counter(
+        len(indent_of(inner)) - len(indent_of(outer))
+        for outer, inner in pairwise(filled)
+        if opens_block(outer)
+    )
+    likely = [step for step, _ in steps.most_common() if step > 0]
+    return likely[0] if likely else None
 
 
 class Indentation:
@@ -31,6 +50,10 @@ class Indentation:
             wanted = indent_of(real)
             if self._known.setdefault(indent_of(given), wanted) != wanted:
                 self.conflict = True
+        self.same = all(given == real for given, real in self._known.items())
+        self._shifts = Counter(
+            len(indent_of(real)) - len(indent_of(given)) for given, real in pairs
+        )
         self._given = {*self._known, *(indent_of(line) for line in more if line.strip())}
         self._file = {indent_of(line)[:1] for line in file if line.strip()} - {""}
 
@@ -49,15 +72,16 @@ class Indentation:
         return sorted((len(given), len(real)) for given, real in self._known.items())
 
     def _same_kind(self, width: int) -> int | None:
-        """All moved by as much, or all by the same factor."""
+        """All but one line moved by as much, or all by the same factor."""
+        (shift, lines), *_ = self._shifts.most_common(1)
+        if lines == self._shifts.total() or lines == self._shifts.total() - 1 > 1:
+            return width + shift
         points = self._points()
-        if len({real - given for given, real in points}) == 1:
-            given, real = points[0]
-            return width + real - given
         given, real = points[-1]
-        if any(x * real != y * given for x, y in points) or (width * real) % given:
+        low, high = sorted((given, real))
+        if not low or high // low not in _WIDTHS or any(x * real != y * given for x, y in points):
             return None
-        return width * real // given
+        return width * real // given if (width * real) % given == 0 else None
 
     def _other_kind(self, width: int) -> int | None:
         """Tabs where the model wrote spaces, or the other way round."""

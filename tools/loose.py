@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from reapair.tools.indentation import Indentation, indent_of
+from reapair.tools.indentation import Indentation, indent_of, opens_block, usual_step
 
 _STRAIGHT = str.maketrans('\u2018\u2019\u201c\u201d`"', "''''''")
 
@@ -75,12 +75,13 @@ def hunks(
     found = []
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, old, new, False).get_opcodes():
         if tag == "equal":
+            merge.keep(range(i1, i2), range(j1, j2))
             continue
         hunk = merge.hunk(range(i1, i2), range(j1, j2))
         if hunk is None:
             return None
         found.append(hunk)
-    return found
+    return found if merge.well_indented else None
 
 
 class _Merge:
@@ -102,6 +103,8 @@ class _Merge:
         self._style = Indentation(pairs, new, lines)
         self._quotes = _quote_map(pairs)
         self._blank = dict(self._aligned_blanks())
+        self._result: list[str] = []
+        self._kept: set[str] = set()
 
     @property
     def safe(self) -> bool:
@@ -113,6 +116,26 @@ class _Merge:
             if self._style.conflict or self._old[index].strip() != self._lines[place].strip()
         )
         return all(counts[line] == 1 for line in loose)
+
+    @property
+    def well_indented(self) -> bool:
+        """False when a block would be indented otherwise than the file's: then it was a guess."""
+        if self._style.same:
+            return True
+        step = usual_step(self._lines)
+        filled = [line for line in self._result if line.strip()]
+        return all(
+            len(indent_of(inner)) - len(indent_of(outer)) == step
+            for outer, inner in pairwise(filled)
+            if opens_block(outer) and not {outer, inner} <= self._kept
+        )
+
+    def keep(self, there: range, here: range) -> None:
+        """Take lines as they stand in the file."""
+        for old, new in zip(there, here, strict=True):
+            line = self._lines[self._at[old]] if old in self._at else self._new[new]
+            self._kept.add(line)
+            self._result.append(line)
 
     def hunk(self, gone: range, fresh: range) -> Hunk | None:
         """Return where the lines `gone` of the old text stand, and how `fresh` look there."""
@@ -126,6 +149,7 @@ class _Merge:
             if line is None:
                 return None
             lines.append(line)
+        self._result += lines
         return Hunk(first, last, lines)
 
     def _aligned_blanks(self) -> Iterator[tuple[int, int]]:

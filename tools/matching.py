@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from reapair.tools.indentation import indent_of
 from reapair.tools.loose import Hunk, hunks, regions, squeezed, stripped, unquoted
 
-_NUMBERED = re.compile(r"^ *(\d+)(?:\t|[:|→] ?)")
+_NUMBERED = re.compile(r"^ *(\d+)(\t| ?[:|→] ?)")
 _ELLIPSIS = re.compile(r"^\s*(?:#|//|/\*|--)?\s*(?:\.\.\.|…)[^\"'()=]*$")
 
 NUMBERS_NOTE = "Line numbers were taken out of old_str and new_str."
@@ -61,9 +60,9 @@ def find(text: str, old: str, new: str) -> Replacement:
         raise SeveralMatches([text.count("\n", 0, at) + 1 for at in places], exactly=True)
     if places:
         return Replacement(places[0], places[0] + len(old), new)
-    plain = without_numbers(old)
+    plain = without_numbers(old, new)
     if plain is not None:
-        inner = find(text, plain, without_numbers(new, partly=True) or new)
+        inner = find(text, *plain)
         note = f"{NUMBERS_NOTE} {inner.note}".strip()
         return Replacement(inner.start, inner.end, inner.new, note)
     lines, (wanted, fresh) = text.split("\n"), _as_lines(old, new)
@@ -82,21 +81,25 @@ def occurrences(text: str, part: str) -> list[int]:
     return found
 
 
-def without_numbers(text: str, *, partly: bool = False) -> str | None:
-    """Take off line numbers pasted from `read`, or return None where that is not what they are.
+def without_numbers(old: str, new: str) -> tuple[str, str] | None:
+    """Take off line numbers pasted from `read`; None where that is not what they are.
 
-    They are recognised by rising one by one; with `partly` some lines may be without.
+    In `old` every line has one, rising one by one; in `new` some may, written in the same way.
     """
-    lines = text.split("\n")
-    matches = [_NUMBERED.match(line) for line in lines]
-    told = [int(match.group(1)) for match in matches if match]
-    bare = any(line.strip() for line, match in zip(lines, matches, strict=True) if not match)
-    rising = all(b == a + 1 for a, b in pairwise(told))
-    if not told or (not partly and (bare or not rising)):
+    matches = [(_NUMBERED.match(line), line) for line in old.split("\n")]
+    told = [int(match[1]) for match, _ in matches if match]
+    bare = any(line.strip() for match, line in matches if not match)
+    forms = {match[2] for match, _ in matches if match}
+    if not told or bare or len(forms) > 1 or told != list(range(told[0], told[0] + len(told))):
         return None
-    return "\n".join(
-        line[match.end() :] if match else line for line, match in zip(lines, matches, strict=True)
-    )
+    plausible = range(told[0], told[-1] + new.count("\n") + 2)
+
+    def bared(line: str) -> str:
+        match = _NUMBERED.match(line)
+        pasted = match and match[2] in forms and int(match[1]) in plausible
+        return line[match.end() :] if match and pasted else line
+
+    return "\n".join(map(bared, old.split("\n"))), "\n".join(map(bared, new.split("\n")))
 
 
 def _as_lines(old: str, new: str) -> tuple[list[str], list[str]]:
@@ -192,7 +195,7 @@ def _replacement(lines: Sequence[str], changes: Sequence[Hunk], note: str) -> Re
 def nearest_lines(lines: Sequence[str], wanted: Sequence[str]) -> range | None:
     """Return the stretch of lines most like those wanted, or None when nothing is like them."""
     keys, sought = [squeezed(line) for line in lines], [squeezed(line) for line in wanted]
-    start = _best_start(keys, sought)
+    start = _best_start(keys, sought, lambda start: _agreement(lines, wanted, start))
     if start is None:
         return None
     low = max(start - _SLACK, 0)
@@ -214,7 +217,9 @@ _SLACK = 5
 """Lines by which the nearest text may be shifted against the text looked for."""
 
 
-def _best_start(keys: list[str], sought: list[str]) -> int | None:
+def _best_start(
+    keys: list[str], sought: list[str], agreement: Callable[[int], tuple[int, int]]
+) -> int | None:
     """Return where most lines agree, rare and long ones counting more; else the likest line."""
     where: dict[str, list[int]] = {}
     for index, line in enumerate(keys):
@@ -225,7 +230,9 @@ def _best_start(keys: list[str], sought: list[str]) -> int | None:
         for index in places[:_MOST_PLACES]:
             votes[index - offset] += len(line) * 1000 // len(places)
     if votes:
-        return min(votes, key=lambda start: (-sum(votes[start + i] for i in range(-2, 3)), start))
+        around = {start: sum(votes[start + i] for i in range(-2, 3)) for start in votes}
+        best = sorted(around, key=lambda start: (-around[start], start))[:_CANDIDATES]
+        return max(best, key=agreement)
     longest = sorted(range(len(sought)), key=lambda index: -len(sought[index]))
     for offset in longest[:3]:
         near = difflib.get_close_matches(sought[offset], list(where)[:20_000], n=1, cutoff=0.6)
@@ -235,3 +242,18 @@ def _best_start(keys: list[str], sought: list[str]) -> int | None:
 
 
 _MOST_PLACES = 200
+_CANDIDATES = 8
+
+
+def _agreement(lines: Sequence[str], wanted: Sequence[str], start: int) -> tuple[int, int]:
+    """Return how many characters of whole lines agree in order: without white space, and with."""
+    window = lines[max(start - _SLACK, 0) : start + len(wanted) + _SLACK]
+    return (
+        _common([squeezed(line) for line in wanted], [squeezed(line) for line in window]),
+        _common(list(wanted), list(window)),
+    )
+
+
+def _common(one: list[str], other: list[str]) -> int:
+    blocks = difflib.SequenceMatcher(None, one, other, False).get_matching_blocks()
+    return sum(len(line) for block in blocks for line in one[block.a : block.a + block.size])
