@@ -116,7 +116,8 @@ class Nodes:
             last = call is calls[-1]
             notice = budget_notice(step, session.settings.max_steps) if last else ""
             self._answer(call["id"], step, observation, notice)
-        session.workspace.record(step)
+        if any(session.tools.changes_files(call["name"]) for call in calls):
+            session.workspace.record(step)
         self._run.sync()
         return {"next": "think", "step": step}
 

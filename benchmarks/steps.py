@@ -2,9 +2,9 @@
 
     python benchmarks/steps.py [STEPS ...]
 
-Reads, searches, commands and real edits take turns. Prints milliseconds a step, the last ten against
-the first ten, process start to first request, peak memory, bytes of the first request and bytes
-added by each step.
+Reads, searches, commands and real edits take turns. Prints milliseconds a step, the last ten
+against the first ten, process start to first request, peak memory, bytes of the first request and
+bytes added by each step.
 """
 
 from __future__ import annotations
@@ -53,8 +53,7 @@ def measure(steps: int) -> None:
                 cwd=task.repository, stdout=subprocess.PIPE,
                 env=os.environ | {"XDG_STATE_HOME": place},
             )  # fmt: skip
-            assert process.stdout
-            events = [json.loads(line) for line in process.stdout]
+            events = [json.loads(line) for line in process.stdout or ()]
             _, _, usage = os.wait4(process.pid, 0)
             sizes = [len(json.dumps(chat)) for chat in server.chats]
     asked = [event["ts"] for event in events if event["kind"] == "request"]

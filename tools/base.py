@@ -44,11 +44,15 @@ P = TypeVar("P", bound=Parameters)
 
 
 class Tool(Generic[P]):
-    """One tool: a name, a description, parameters and `run`."""
+    """One tool: a name, a description, parameters and `run`.
+
+    `changes_files` is False where a call can never change the tree.
+    """
 
     name: ClassVar[str]
     description: ClassVar[str]
     parameters: type[P]
+    changes_files: ClassVar[bool] = True
 
     def run(self, arguments: P, sandbox: Sandbox) -> Observation:
         """Do the call in the sandbox. Raises ToolError with words for the model."""
@@ -72,6 +76,10 @@ class Toolbox:
     def names(self) -> list[str]:
         """Names of the tools, in the order offered."""
         return list(self._tools)
+
+    def changes_files(self, name: str) -> bool:
+        """Tell whether a call of this tool can change the tree."""
+        return name in self._tools and self._tools[name].changes_files
 
     def call(self, name: str, arguments: dict[str, Any]) -> Observation:
         """Check the arguments and run the tool; what goes wrong with either comes back as text."""

@@ -46,6 +46,7 @@ class Read(Tool[ReadParameters]):
         "A long Python file without start_line shows its outline."
     )
     parameters = ReadParameters
+    changes_files = False
 
     def run(self, arguments: ReadParameters, sandbox: Sandbox) -> Observation:
         """Read the file in the sandbox and show the part asked for."""

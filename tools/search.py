@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pydantic import Field
@@ -55,6 +54,7 @@ class Search(Tool[SearchParameters]):
         "Shows matching lines by file, files with most matches first, tests last."
     )
     parameters = SearchParameters
+    changes_files = False
 
     def run(self, arguments: SearchParameters, sandbox: Sandbox) -> Observation:
         """Search with what the sandbox has: ripgrep, else git grep, else grep."""
@@ -159,13 +159,12 @@ def _summary(pattern: str, found: list[_File], most: int, note: str, sandbox: Sa
     shown_files = 0
     parsed = [file.path for file in found if is_python(file.path)][:FILES_PARSED]
     sources = read_many(sandbox, parsed)
-    shown = _window(pattern)
     for file in found:
         if left <= 0:
             break
         lines = file.lines[: min(share, left)]
         source = sources.get(file.path, b"").decode("utf-8", "replace")
-        blocks.append(_block(file, lines, definitions(source), shown))
+        blocks.append(_block(file, lines, definitions(source), pattern))
         left -= len(lines)
         shown_files += 1
     rest = found[shown_files:]
@@ -176,27 +175,23 @@ def _summary(pattern: str, found: list[_File], most: int, note: str, sandbox: Sa
     return clip("\n".join(blocks), tail=0.1)
 
 
-def _window(pattern: str) -> Callable[[str], str]:
-    """Return what cuts a long line so that the match can be seen."""
-    try:
-        expression = re.compile(pattern)
-    except re.error:
-        expression = re.compile(re.escape(pattern))
+def _shown(line: str, pattern: str) -> str:
+    """Cut a long line around the match, as far as a literal word of the pattern tells its place.
 
-    def cut(line: str) -> str:
-        match = expression.search(line) if _WIDTH < len(line) < 10_000 else None
-        if match is None or match.end() <= _WIDTH:
-            return clip_line(line, _WIDTH)
-        return f"[...] {clip_line(line[max(match.start() - _WIDTH // 2, 0) :], _WIDTH)}"
-
-    return cut
+    The expression itself is not run here: some take forever.
+    """
+    word = max(re.findall(r"\w+", pattern), key=len, default="")
+    place = line.find(word)
+    if place + len(word) <= _WIDTH:
+        return clip_line(line, _WIDTH)
+    return f"[...] {clip_line(line[place - _WIDTH // 2 :], _WIDTH)}"
 
 
 def _block(
     file: _File,
     lines: list[tuple[int, str]],
     known: list[Definition],
-    shown: Callable[[str], str],
+    pattern: str,
 ) -> str:
     rows = [f"{file.path} ({count(len(file.lines), 'match')})"]
     inside: Definition | None = None
@@ -205,7 +200,7 @@ def _block(
         if around is not None and around != inside and around.start != number:
             rows.append(f"  in {around.name} (lines {around.start}-{around.end}):")
         inside = around
-        rows.append(f"{number:>5}\t{shown(line.rstrip())}")
+        rows.append(f"{number:>5}\t{_shown(line.rstrip(), pattern)}")
     if len(lines) < len(file.lines):
         rows.append(f"  [{len(file.lines) - len(lines)} more in this file]")
     return "\n".join(rows)
