@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from support.repositories import git, make, write
 
 from reapair.sandbox.gitdiff import UNREADABLE, parse
 from reapair.sandbox.policy import SIZE_LIMIT, changed_files, check
+from support.repositories import git, make_repository, write
 
 
 def rules(patch: bytes, **options: bool) -> set[str]:
@@ -211,7 +211,7 @@ names = st.text(
 def test_what_git_writes_is_read_as_git_reads_it(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
 ) -> None:
-    folder = make(tmp_path_factory.mktemp("repository") / "r")
+    folder = make_repository(tmp_path_factory.mktemp("repository") / "r")
     for name, content in files.items():
         if not (folder / name).exists() and not name.lower().startswith((".git", "git~")):
             write(folder / name, content)

@@ -25,7 +25,7 @@ def git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     ).stdout
 
 
-def make(folder: Path, files: dict[str, str] | None = None) -> Path:
+def make_repository(folder: Path, files: dict[str, str] | None = None) -> Path:
     """Make a repository with one commit."""
     folder.mkdir(parents=True)
     git(folder, "init", "-q")
@@ -98,7 +98,7 @@ def _signing(repository: Path, canary: Path) -> None:
 
 
 def _submodule(repository: Path, canary: Path) -> None:
-    nested = make(repository / "nested")
+    nested = make_repository(repository / "nested")
     git(repository, "add", "nested")
     git(repository, "commit", "-qm", "nested")
     _fsmonitor(nested, canary)
