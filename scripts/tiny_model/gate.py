@@ -31,6 +31,8 @@ from reapair.agent.settings import Settings
 from reapair.agent.solve import solve
 
 RANDOM = Path(__file__).parents[2] / "tests/data/random.gguf"
+LONGEST_ANSWER = 500
+"""Tokens an answer may have: twice what the right ones need, and random weights ramble."""
 
 
 class Gate:
@@ -41,18 +43,18 @@ class Gate:
         self._sandbox = sandbox
         self._verbose = verbose
 
-    def episode(
-        self, wanted: Conditions, seed: int, *, max_steps: int = 20
-    ) -> tuple[Result, list[Event]]:
+    def episode(self, wanted: Conditions, seed: int) -> tuple[Result, list[Event]]:
         """Play the demonstration once under the given conditions."""
         found = detect(self._server.base_url, api_key=self._server.api_key, model=None)
-        client = Client(found, api_key=self._server.api_key, seed=1 + seed)
+        client = Client(
+            found, api_key=self._server.api_key, seed=1 + seed, max_tokens=LONGEST_ANSWER
+        )
         events: list[Event] = []
         with tempfile.TemporaryDirectory() as place:
             result = solve(
                 wanted.issue or demo.ISSUE.read_text("utf-8"),
                 demo.unpack(Path(place) / "timesheet"),
-                Settings(sandbox=self._sandbox, runs=Path(place) / "runs", max_steps=max_steps),
+                Settings(sandbox=self._sandbox, runs=Path(place) / "runs", max_steps=20),
                 model=Varied(client, wanted, seed),
                 on_event=events.append,
             )
@@ -136,9 +138,7 @@ def main() -> None:
         wanted = [given.only] if given.only else VARIANTS
         good = [gate.same_prompt(), *(gate.row(variant, given.seeds) for variant in wanted)]
     with EmbeddedServer(given.random, context_tokens=demo.CONTEXT_TOKENS, log_file=log) as server:
-        result, _ = Gate(server, given.sandbox, verbose=given.verbose).episode(
-            Conditions(), 0, max_steps=6
-        )
+        result, _ = Gate(server, given.sandbox, verbose=given.verbose).episode(Conditions(), 0)
     print(f"random weights: {result.verdict}, {result.exit_reason}")
     sys.exit(0 if all(good) and result.verdict is not Verdict.PROVED else 1)
 

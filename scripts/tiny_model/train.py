@@ -113,7 +113,7 @@ def learn(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     right = (logits.argmax(-1) == targets[counts]).float().mean()
-    return float(loss), float(right)
+    return loss.item(), right.item()
 
 
 def main() -> None:
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="directory for the trained model")
     parser.add_argument("random_out", type=Path, help="directory for the untrained one")
     parser.add_argument("--short-steps", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     train(parser.parse_args())
 

@@ -11,7 +11,12 @@ import pytest
 
 from reapair.agent import demo
 from reapair.agent.demo.play import play
+from reapair.agent.model.client import Client
+from reapair.agent.model.servers import detect
 from reapair.agent.result import Verdict
+from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.settings import Settings
+from reapair.agent.solve import solve
 
 ROOT = Path(__file__).parents[2]
 RANDOM = ROOT / "tests/data/random.gguf"
@@ -91,9 +96,18 @@ def test_demonstration_ends_proved() -> None:
 
 
 @pytest.mark.llama
-def test_random_weights_prove_nothing() -> None:
+def test_random_weights_prove_nothing(tmp_path: Path) -> None:
     """What ends proved above is the model's work, not the harness's."""
-    result = play(lambda _: None, sandbox="none", model_file=RANDOM)
+    log = tmp_path / "log"
+    with EmbeddedServer(RANDOM, context_tokens=demo.CONTEXT_TOKENS, log_file=log) as server:
+        found = detect(server.base_url, api_key=server.api_key, model=None)
+        result = solve(
+            demo.ISSUE.read_text("utf-8"),
+            demo.unpack(tmp_path / "timesheet"),
+            Settings(sandbox="none", max_steps=3),
+            model=Client(found, api_key=server.api_key, max_tokens=200),  # It rambles.
+        )
+    assert result.usage.completion_tokens > 0
     assert result.verdict is Verdict.EMPTY
     assert result.exit_code() != 0
 
