@@ -170,17 +170,17 @@ def missing(path: str, sandbox: Sandbox) -> ToolError:
 
 
 def nearest(path: str, names: list[str], most: int = 5) -> list[str]:
-    """Return the names most like `path`: same base name first, then similar ones."""
+    """Return the names with the same base name, most like `path` first; else similar ones."""
     base = posixpath.basename(path)
     folders = {posixpath.dirname(name) for name in names} - {""}
     same = [name for name in [*names, *sorted(folders)] if posixpath.basename(name) == base]
     same.sort(key=lambda name: (-_common_tail(name, path), len(name), name))
-    if len(same) >= most:
+    if same:
         return same[:most]
     stems = sorted({posixpath.basename(name) for name in names[:50_000]})
     like = difflib.get_close_matches(base, stems, n=most, cutoff=0.7)
     similar = [name for stem in like for name in names if posixpath.basename(name) == stem]
-    return list(dict.fromkeys([*same, *similar]))[:most]
+    return list(dict.fromkeys(similar))[:most]
 
 
 def _common_tail(one: str, other: str) -> int:

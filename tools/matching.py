@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from reapair.tools.indentation import indent_of
 from reapair.tools.loose import Hunk, hunks, regions, squeezed, stripped, unquoted
 
-_NUMBERED = re.compile(r"^ *(\d+)(\t| ?[:|→] ?)")
+_NUMBERED = re.compile(r"^ *(\d+)(\t| ?[:|→])")
 _ELLIPSIS = re.compile(r"^\s*(?:#|//|/\*|--)?\s*(?:\.\.\.|…)[^\"'()=]*$")
 
 NUMBERS_NOTE = "Line numbers were taken out of old_str and new_str."
@@ -60,9 +60,12 @@ def find(text: str, old: str, new: str) -> Replacement:
         raise SeveralMatches([text.count("\n", 0, at) + 1 for at in places], exactly=True)
     if places:
         return Replacement(places[0], places[0] + len(old), new)
-    plain = without_numbers(old, new)
-    if plain is not None:
-        inner = find(text, *plain)
+    variants = without_numbers(old, new)
+    if variants:
+        best = next(
+            (pair for pair in variants if len(occurrences(text, pair[0])) == 1), variants[0]
+        )
+        inner = find(text, *best)
         note = f"{NUMBERS_NOTE} {inner.note}".strip()
         return Replacement(inner.start, inner.end, inner.new, note)
     lines, (wanted, fresh) = text.split("\n"), _as_lines(old, new)
@@ -81,25 +84,31 @@ def occurrences(text: str, part: str) -> list[int]:
     return found
 
 
-def without_numbers(old: str, new: str) -> tuple[str, str] | None:
-    """Take off line numbers pasted from `read`; None where that is not what they are.
+def without_numbers(old: str, new: str) -> list[tuple[str, str]]:
+    """Take off line numbers pasted from `read`; an empty list where that is not what they are.
 
     In `old` every line has one, rising one by one; in `new` some may, written in the same way.
+    A space after the sign that follows the number may be its own or the line's: both are returned.
     """
     matches = [(_NUMBERED.match(line), line) for line in old.split("\n")]
     told = [int(match[1]) for match, _ in matches if match]
     bare = any(line.strip() for match, line in matches if not match)
-    forms = {match[2] for match, _ in matches if match}
-    if not told or bare or len(forms) > 1 or told != list(range(told[0], told[0] + len(told))):
-        return None
+    signs = {match[2] for match, _ in matches if match}
+    if not told or bare or len(signs) > 1 or told != list(range(told[0], told[0] + len(told))):
+        return []
     plausible = range(told[0], told[-1] + new.count("\n") + 2)
 
-    def bared(line: str) -> str:
+    def bared(line: str, gap: str) -> str:
         match = _NUMBERED.match(line)
-        pasted = match and match[2] in forms and int(match[1]) in plausible
-        return line[match.end() :] if match and pasted else line
+        if match is None or match[2] not in signs or int(match[1]) not in plausible:
+            return line
+        return line[match.end() :].removeprefix(gap)
 
-    return "\n".join(map(bared, old.split("\n"))), "\n".join(map(bared, new.split("\n")))
+    def all_bared(text: str, gap: str) -> str:
+        return "\n".join(bared(line, gap) for line in text.split("\n"))
+
+    gaps = ("",) if "\t" in signs else (" ", "")
+    return [(all_bared(old, gap), all_bared(new, gap)) for gap in gaps]
 
 
 def _as_lines(old: str, new: str) -> tuple[list[str], list[str]]:
