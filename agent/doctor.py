@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from reapair.agent.model import advice
 from reapair.agent.model.client import Client
 from reapair.agent.model.outcomes import REASONING_IN_CONTENT
 from reapair.agent.model.request import can_stream, is_known
@@ -38,32 +39,6 @@ SMALL_CONTEXT, COMFORTABLE_CONTEXT = 12_288, 32_768
 """Tokens below which a run can't work, and below which it must compact early."""
 
 _XML = "<list>\n  <item a='1'/>\n</list>"
-
-_PARSER = {
-    "llama.cpp": "Start llama-server with --jinja and a GGUF that has the model's own template.",
-    "vllm": "Start vLLM with --enable-auto-tool-choice --tool-call-parser glm47.",
-    "ollama": "Update Ollama, or serve the model with llama.cpp: its parser for GLM is better.",
-    "lmstudio": "Update LM Studio and the model's chat template.",
-}
-_REASONING = {
-    "llama.cpp": "Start llama-server with --reasoning-format auto.",
-    "vllm": "Start vLLM with --reasoning-parser glm45.",
-    "lmstudio": "Switch on the setting that puts reasoning_content apart (Developer settings).",
-}
-_KEPT = {
-    "llama.cpp": "Use the model's own template, and leave --reasoning-preserve on.",
-    "vllm": "Start vLLM with --default-chat-template-kwargs '{\"clear_thinking\": false}'.",
-}
-_CONTEXT = {
-    "llama.cpp": "Start llama-server with -c 65536.",
-    "vllm": "Start vLLM with --max-model-len 65536.",
-    "ollama": "Start Ollama with OLLAMA_CONTEXT_LENGTH=65536: it cuts longer prompts silently.",
-    "lmstudio": "Load the model with `lms load MODEL --context-length 65536`.",
-}
-_CACHE = {
-    "llama.cpp": "Start llama-server with -np 1, so that no other client takes the slot.",
-    "vllm": "Start vLLM with --enable-prefix-caching --enable-prompt-tokens-details.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +130,7 @@ class _Examination:
         self._kind = client.server.kind
         self._tools = [schema(Read()), schema(Edit()), schema(Bash())]
         self._system: Message = {"role": "system", "content": render("system")}
-        self._first: Answer | None = None
+        self._answers: list[Answer] = []
 
     def tool_calls(self) -> Iterator[Check]:
         """Check calls streamed and whole, without arguments, with XML in them, and in pairs."""
@@ -166,7 +141,7 @@ class _Examination:
             mend = "Update vLLM to 0.24 or newer; until then answers are not streamed."
             yield Check("streaming", "warning", "this release breaks streamed calls", mend)
         yield self._call("tool call, not streamed", request, reads, stream=False)
-        if self._first is None or self._first.outcome is not Outcome.TOOL_CALLS:
+        if not any(answer.outcome is Outcome.TOOL_CALLS for answer in self._answers):
             return
         ping = {"name": "ping", "description": "Ping.", "parameters": _NO_PARAMETERS}
         pings = _calls("ping")
@@ -178,17 +153,7 @@ class _Examination:
 
     def reasoning(self) -> Iterator[Check]:
         """Check that reasoning comes apart from the text, and that earlier reasoning is kept."""
-        answer = self._first
-        if answer is None or not (answer.reasoning or answer.content or answer.calls):
-            return
-        mend = _REASONING.get(self._kind, "")
-        if REASONING_IN_CONTENT in answer.detail:
-            yield Check("reasoning", "warning", "it comes inside the text; parted here", mend)
-        elif not answer.reasoning:
-            detail = "the model gave none: is it a thinking model, and its template the right one?"
-            yield Check("reasoning", "warning", detail, mend)
-        else:
-            yield Check("reasoning", "ok", "comes apart from the text")
+        yield self._apart()
         thought = "A thought that is to be kept. " * 8
         bare = [self._system, _user("One."), {"role": "assistant", "content": "Two."}]
         full = [*bare[:2], {**bare[2], "reasoning_content": thought, "reasoning": thought}]
@@ -197,9 +162,19 @@ class _Examination:
             yield Check("earlier reasoning", "warning", "this server does not say how it counts")
         elif sizes[1] <= sizes[0] + 16:  # type: ignore[operator]
             detail = "is dropped from the prompt"
-            yield Check("earlier reasoning", "warning", detail, _KEPT.get(self._kind, ""))
+            yield Check("earlier reasoning", "warning", detail, advice.KEPT.get(self._kind, ""))
         else:
             yield Check("earlier reasoning", "ok", "stays in the prompt")
+
+    def _apart(self) -> Check:
+        mend = advice.REASONING.get(self._kind, "")
+        said = [a for a in self._answers if a.reasoning or a.content or a.calls]
+        if any(REASONING_IN_CONTENT in answer.detail for answer in said):
+            return Check("reasoning", "warning", "it comes inside the text; parted here", mend)
+        if not any(answer.reasoning for answer in said):
+            detail = "the model gave none: is it a thinking model, and its template the right one?"
+            return Check("reasoning", "warning", detail, mend)
+        return Check("reasoning", "ok", "comes apart from the text")
 
     def cache(self) -> Iterator[Check]:
         """Check that the second turn reuses the first one's prompt; tell the speed."""
@@ -208,7 +183,7 @@ class _Examination:
         self._client.ask(messages, self._tools, options)
         longer = [*messages, {"role": "assistant", "content": "Hello."}, _user("Say it again.")]
         usage = self._client.ask(longer, self._tools, options).usage
-        mend = _CACHE.get(self._kind, "")
+        mend = advice.CACHE.get(self._kind, "")
         if usage.prompt_tokens is None or usage.cached_tokens is None:
             yield Check("prompt cache", "warning", "the server does not tell", mend)
         elif usage.cached_tokens < usage.prompt_tokens // 2:
@@ -217,7 +192,8 @@ class _Examination:
         else:
             detail = f"{usage.cached_tokens} of {usage.prompt_tokens} tokens were reused"
             yield Check("prompt cache", "ok", detail)
-        speed = self._first.usage.decode_tokens_per_second if self._first else None
+        speeds = [answer.usage.decode_tokens_per_second for answer in self._answers]
+        speed = next((speed for speed in speeds if speed is not None), None)
         if speed is not None:
             slow = speed < 5
             mend = "Take a smaller quantisation or offload more layers (-ngl)." if slow else ""
@@ -229,19 +205,18 @@ class _Examination:
         """Ask for one call: freely first, then, as a run does, by force."""
         messages = [self._system, _user(request)]
         options = RequestOptions(stream=stream)
-        answer = self._client.ask(messages, self._tools, options)
-        self._first = self._first or answer
-        forced = ""
+        answer, forced = self._client.ask(messages, self._tools, options), ""
+        self._answers.append(answer)
         if answer.outcome is not Outcome.TOOL_CALLS and answer.outcome not in _HOPELESS:
             options = replace(options, retry=1, force_call=True, thinking=False)
             answer, forced = self._client.ask(messages, self._tools, options), ", only by force"
+            self._answers.append(answer)
         if answer.outcome is not Outcome.TOOL_CALLS:
             detail = f"no call came: {answer.outcome} {answer.detail}".strip()
-            return Check(name, "failed", detail, _PARSER.get(self._kind, ""))
-        self._first = replace(self._first, outcome=Outcome.TOOL_CALLS)
+            return Check(name, "failed", detail, advice.PARSER.get(self._kind, ""))
         if answer.salvaged:
             detail = "came as plain text, and was read from there"
-            return Check(name, "warning", detail, _PARSER.get(self._kind, ""))
+            return Check(name, "warning", detail, advice.PARSER.get(self._kind, ""))
         if forced or not expected(answer.calls[0]):
             return Check(name, "warning", f"came, but not as asked for{forced}", _WEAK)
         return Check(name, "ok", "parsed by the server")
@@ -300,7 +275,7 @@ def _name(server: Server) -> Check:
 
 
 def _context(server: Server) -> Check:
-    size, mend = server.context_tokens, _CONTEXT.get(server.kind, "")
+    size, mend = server.context_tokens, advice.CONTEXT.get(server.kind, "")
     if size is None:
         return Check("context", "warning", "the server does not say how much fits", mend)
     if size < SMALL_CONTEXT:

@@ -22,11 +22,11 @@ def api_root(address: str) -> str:
     `host:8080` and `http://host:8080/` become `http://host:8080/v1`; a path that already ends in a
     version (`/api/paas/v4`) is kept. Raises ModelError for what is no http address.
     """
-    text = address.strip().rstrip("/")
+    text = address.strip()
     if "://" not in text:
         text = f"http://{text}"
-    parts = urlsplit(text)
     try:
+        parts = urlsplit(text)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
@@ -35,11 +35,10 @@ def api_root(address: str) -> str:
             f"{address!r} is not the address of a model server.\n"
             "Give one like http://127.0.0.1:8080/v1 with --base-url."
         )
-    if parts.path.endswith("/chat/completions"):
-        text = text.removesuffix("/chat/completions")
-    elif not re.search(r"/v\d+\w*$", parts.path):
-        text += "/v1"
-    return text
+    text, path = text.rstrip("/"), parts.path.rstrip("/")
+    if path.endswith("/chat/completions"):
+        return text.removesuffix("/chat/completions")
+    return text if re.search(r"/v\d+\w*$", path) else f"{text}/v1"
 
 
 def server_root(base_url: str) -> str:

@@ -42,7 +42,7 @@ def detect(
     """
     probe = Probe(api_root(base_url), api_key, timeout)
     with probe.client:
-        models = _models(probe)
+        models = _models(probe, model)
         kind, version, facts = _kind(probe, models)
         name = _choose(probe, kind, models, facts, model)
         context = _context(probe, kind, name, models, facts)
@@ -99,7 +99,7 @@ def is_ready(server: Server, timeout: float = 5.0) -> bool:
             return False
 
 
-def _models(probe: Probe) -> list[dict[str, Any]]:
+def _models(probe: Probe, wanted: str | None) -> list[dict[str, Any]]:
     """Return the entries of /v1/models; also where a server is loading or wants a key is told."""
     got = probe.get(f"{probe.base_url}/models")
     if got.status in (401, 403):
@@ -114,7 +114,7 @@ def _models(probe: Probe) -> list[dict[str, Any]]:
         )
     entries = got.dict().get("data")
     if not isinstance(entries, list):
-        if got.status in (404, 405):  # a bare endpoint without a list: the name must be given
+        if wanted and got.status in (404, 405):  # a bare endpoint without a list
             return []
         raise NotAModelServer(
             f"What answers at {probe.base_url} is not an OpenAI-compatible model server "
@@ -177,8 +177,7 @@ def _choose(
             return candidates[0]
     if not names:
         raise ModelError(
-            f"The server at {probe.base_url} does not say which model it has.\n"
-            "Name it with --model."
+            f"The server at {probe.base_url} has no model.\nLoad one, or name one with --model."
         )
     raise ModelError(
         f"The server at {probe.base_url} has {len(names)} models: {', '.join(names[:10])}.\n"

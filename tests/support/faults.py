@@ -150,7 +150,7 @@ MARKUP = [
     _case("tool(...)", O.TOOL_CALLS, _text('<tool_call>read(path="calc.py")</tool_call>')),
     _case("wrong end tag", O.TOOL_CALLS, _text("<tool_call>read>calc.py</invoke>")),
     _case("unclosed call in the text", O.FORMAT_ERROR, _text(f"<tool_call>read{READ}")),
-    _case("call of no tool in the text", O.FORMAT_ERROR, _text(f"<tool_call>nope{READ}</tool_call>")),
+    _case("call of no tool in the text", O.FORMAT_ERROR, _text(CALL.replace("read", "nope", 1))),
     _case("narration without a call", O.FINAL_TEXT, _text("Now I will edit the file.")),
     _case("thinking left in the text", O.TOOL_CALLS, {
         "content": "I read it.</think>", **_raw('{"path":"calc.py"}'), "reasoning": ""}),
@@ -269,7 +269,8 @@ def _play(
             runs=folder / "runs", sandbox="none", patch=folder / "patch.diff", max_steps=200
         )
         result = solve(task.issue, task.repository, settings, model=client, on_event=note)
-        assert server.rewritten() == [], "a request did not start with the one before it"
+        compacted = any(event.kind == "compaction" for event in log)
+        assert compacted or not server.rewritten(), "a request did not start with the last one"
     return list(rows.values()), result, log
 
 
