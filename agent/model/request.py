@@ -41,6 +41,7 @@ OPTIONAL_FIELDS = (
     "repeat_penalty",
     "chat_template_kwargs",
     "parallel_tool_calls",
+    "reasoning_effort",
     "return_progress",
     "stream_options",
     "cache_prompt",
@@ -49,6 +50,14 @@ OPTIONAL_FIELDS = (
     "seed",
 )
 """Fields a server may refuse by name; the client then goes on without them."""
+
+
+_TOO_MANY_ASKED = (  # how much fits, and what the prompt takes of it
+    r"context length is (\d+) tokens\. However, you requested .*\((\d+) in the messages",
+    r"context length is (\d+) tokens and your request has (\d+) input tokens",
+    r"at most (\d+) completion tokens",
+    r"range of max_tokens is \[1, (\d+)\]",
+)
 
 
 def profile(model: str) -> Profile:
@@ -149,15 +158,14 @@ def render(message: Message) -> Message:
 def amend(body: dict[str, Any], detail: str) -> tuple[str, Any] | None:
     """Return the field to change, and its value, so that the server takes the request; or None.
 
-    For servers that refuse an optional field by name, and for older releases of vLLM that refuse
-    a limit that reaches beyond the context instead of lowering it.
+    For servers that refuse an optional field by name, and for those that refuse a limit that is
+    too high instead of lowering it, as older releases of vLLM do.
     """
-    sizes = re.search(
-        r"maximum context length is (\d+).*requested.*\((\d+) in the messages", detail
-    )
-    if sizes:
-        room = int(sizes[1]) - int(sizes[2])
-        return ("max_tokens", room) if 256 <= room < body.get("max_tokens", 0) else None
+    for pattern in _TOO_MANY_ASKED:
+        if found := re.search(pattern, detail):
+            numbers = [int(number) for number in found.groups()]
+            room = numbers[0] - sum(numbers[1:])
+            return ("max_tokens", room) if 256 <= room < body.get("max_tokens", 0) else None
     for name in OPTIONAL_FIELDS:
         if name in body and re.search(rf"\b{name}\b", detail):
             return name, None

@@ -142,13 +142,23 @@ def test_a_field_that_is_refused_is_left_out_from_then_on() -> None:
         assert ["thinking_token_budget" in body for body in scripted.chats] == [True, False, False]
 
 
-def test_older_vllm_gets_a_limit_that_fits() -> None:
-    detail = (
-        "400 This model's maximum context length is 32768 tokens. However, you requested 36384 "
-        "tokens (20000 in the messages, 16384 in the completion). Please reduce the length."
-    )
-    assert amend({"max_tokens": 16384}, detail) == ("max_tokens", 12768)
-    assert amend({"max_tokens": 12768}, detail) is None
+@pytest.mark.parametrize(
+    ("detail", "limit"),
+    [
+        ("400 This model's maximum context length is 32768 tokens. However, you requested 36384 "
+         "tokens (20000 in the messages, 16384 in the completion). Please reduce it.", 12768),
+        ("400 'max_tokens' or 'max_completion_tokens' is too large: 16384. This model's maximum "
+         "context length is 20000 tokens and your request has 5000 input tokens", 15000),
+        ("max_tokens is too large: 16384. This model supports at most 4096 completion tokens", 4096),
+        ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", 8192),
+    ],
+)  # fmt: skip
+def test_a_limit_that_is_refused_is_lowered(detail: str, limit: int) -> None:
+    assert amend({"max_tokens": 16_384}, detail) == ("max_tokens", limit)
+    assert amend({"max_tokens": limit}, detail) is None
+
+
+def test_other_complaints_change_nothing() -> None:
     assert amend({"max_tokens": 9, "seed": 1}, "this exceeds it") is None
 
 

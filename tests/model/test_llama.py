@@ -22,7 +22,7 @@ from reapair.agent.model.probe import AccessRefused
 from reapair.agent.model.servers import detect, is_ready
 from reapair.agent.model.types import Answer, Message, Outcome, RequestOptions, Server
 from reapair.agent.serve.embedded import EmbeddedServer
-from support.sse import TOOLS
+from support.sse import TOOLS, WILLING
 
 from .test_control import CONTROL, PIECES
 
@@ -34,8 +34,6 @@ MESSAGES: list[Message] = [
     {"role": "system", "content": "You are a coding agent."},
     {"role": "user", "content": "Fix the bug in calc.py"},
 ]
-# Random weights seldom end what they begin: these tokens get likelier.
-WILLING = {"logit_bias": {"</think>": 11, "<tool_call>": 11, "</arg_value>": 11}}
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,10 @@ TOOLS = [
 """Like the tools of a run."""
 
 
+WILLING = {"logit_bias": {"</think>": 11, "<tool_call>": 11, "</arg_value>": 11}}
+"""Random weights seldom end what they begin: with this, these tokens get likelier."""
+
+
 def chunks(pieces: Iterable[bytes]) -> Iterator[Any]:
     """Yield the JSON of a stream that arrives in these pieces, as openai's reader does."""
     import httpx2
