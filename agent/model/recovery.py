@@ -67,7 +67,7 @@ TABLE: dict[Outcome, tuple[Recovery, ...]] = {
     Outcome.FINAL_TEXT: (
         _tell("text"),
         _tell("text"),
-        replace(_FORCE, feedback="feedback/text"),
+        *[replace(_FORCE, feedback="feedback/text")] * 2,
         _stop("no_submit"),
     ),
     Outcome.REASONING_ONLY: (

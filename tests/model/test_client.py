@@ -149,7 +149,7 @@ def test_a_field_that_is_refused_is_left_out_from_then_on() -> None:
          "tokens (20000 in the messages, 16384 in the completion). Please reduce it.", 12768),
         ("400 'max_tokens' or 'max_completion_tokens' is too large: 16384. This model's maximum "
          "context length is 20000 tokens and your request has 5000 input tokens", 15000),
-        ("max_tokens is too large: 16384. This model supports at most 4096 completion tokens", 4096),
+        ("max_tokens is too large. This model supports at most 4096 completion tokens", 4096),
         ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", 8192),
     ],
 )  # fmt: skip

@@ -194,7 +194,7 @@ ENDING = [
     _case("nothing but broken calls", O.FORMAT_ERROR, *[_raw("{")] * 6, ends=E.FORMAT_ERROR),
     _case("nothing but cut answers", O.TRUNCATED,
           *[_raw(CUT_EDIT, "edit", finish_reason="length")] * 4, ends=E.FORMAT_ERROR),
-    _case("nothing but narration", O.FINAL_TEXT, *[_text("I will.")] * 4, ends=E.NO_SUBMIT),
+    _case("nothing but narration", O.FINAL_TEXT, *[_text("I will.")] * 5, ends=E.NO_SUBMIT),
     _case("nothing but refusals", O.REFUSED, *[{"fault": "filtered"}] * 3, ends=E.FORMAT_ERROR),
     _case("nothing but repetition", O.REPETITION, *[{"fault": "endless"}] * 5, ends=E.LOOP),
     _case("prompt that never fits", O.OVERFLOW, *[{"fault": "overflow"}] * 3, ends=E.CONTEXT_LIMIT),
