@@ -201,6 +201,8 @@ def _show(
         _fail(143 if stopped else 130, "Stopped.")
     if not as_json:
         screen.result(result, _short(result.directory))
+    elif result.error:
+        typer.echo(result.error, err=True)
     _exit(_code(result, settings, stopped=bool(stopped)))
 
 

@@ -24,30 +24,46 @@ HANDED_OVER = frozenset({Verdict.PROVED, Verdict.REGRESSION_FREE, Verdict.UNPROV
 
 
 def finish(
-    session: Session,
-    reason: ExitReason,
-    *,
-    steps: int,
-    summary: str = "",
-    error: str = "",
-    hand_over: bool = True,
+    session: Session, reason: ExitReason, *, steps: int, summary: str = "", error: str = ""
 ) -> Result:
-    """Write `patch.diff` and `result.json`, hand the patch over, log the end.
+    """Hand the patch over, write `result.json`, log the end.
 
     Args:
         reason: why the loop ended.
         steps: how many were finished.
         summary: the model's own words on its change.
         error: one line for people, when the run ended by an error.
-        hand_over: False keeps the patch with the run and touches nothing else.
     """
     run = session.run
     patch = session.workspace.recorded_patch()
-    evidence = session.evidence or Evidence(
+    result = _result(session, reason, steps, summary, error)
+    if patch.strip():
+        _hand_over(session, result, patch)
+    result_file = run.directory / "result.json"
+    result_file.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")
+    run.append("run_finished", steps, result=result.model_dump(mode="json"))
+    run.sync()
+    return result
+
+
+def unfinished(session: Session, reason: ExitReason, error: str) -> Result:
+    """Return the result of a run that was stopped by an error: nothing is handed over or logged.
+
+    The run can be resumed.
+    """
+    steps = max((event.step for event in session.run.of_kind("tool_result")), default=0)
+    return _result(session, reason, steps, "", error)
+
+
+def _result(session: Session, reason: ExitReason, steps: int, summary: str, error: str) -> Result:
+    run = session.run
+    patch = session.workspace.recorded_patch()
+    (run.directory / "patch.diff").write_bytes(patch)
+    evidence = session.evidence(patch) or Evidence(
         verdict=Verdict.UNPROVED if patch.strip() else Verdict.EMPTY,
         problem="The run ended before its change was proved." if patch.strip() else "",
     )
-    result = Result(
+    return Result(
         run_id=run.id,
         directory=run.directory,
         exit_reason=reason,
@@ -58,15 +74,6 @@ def finish(
         usage=session.totals(),
         error=error,
     )
-    if patch.strip():
-        (run.directory / "patch.diff").write_bytes(patch)
-        if hand_over:
-            _hand_over(session, result, patch)
-    result_file = run.directory / "result.json"
-    result_file.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")
-    run.append("run_finished", steps, result=result.model_dump(mode="json"))
-    run.sync()
-    return result
 
 
 def _hand_over(session: Session, result: Result, patch: bytes) -> None:

@@ -10,6 +10,7 @@ log wins. Every node can run again after a crash: it looks into the log for what
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class State(TypedDict, total=False):
     `next` is the node to go to, `step` counts finished steps. `bad` counts the bad answers in a
     row, `wire` those that were no fault of the model's. `options` and `feedback` belong to the
     request to come; `submission` is the id of the call that submitted, until its proof is
-    answered; `proofs` counts proofs.
+    answered; `proofs` counts proofs. `seen` is how much of the log the checkpoint knows: events
+    beyond it were written by a node that did not come to its end.
     """
 
     next: str
@@ -38,6 +40,7 @@ class State(TypedDict, total=False):
     summary: str
     exit_reason: str
     error: str
+    seen: int
 
 
 def build(session: Session, checkpointer: BaseCheckpointSaver[Any] | None = None) -> Any:
@@ -46,13 +49,19 @@ def build(session: Session, checkpointer: BaseCheckpointSaver[Any] | None = None
 
     from reapair.agent.nodes import Nodes
 
+    def counted(node: Callable[[State], State]) -> Any:
+        def run(state: State) -> State:
+            return {**node(state), "seen": len(session.run.events)}
+
+        return run
+
     nodes = Nodes(session)
     graph = StateGraph(State)
-    graph.add_node("prepare", nodes.prepare)
-    graph.add_node("think", nodes.think)
-    graph.add_node("act", nodes.act)
-    graph.add_node("verify", nodes.verify)
-    graph.add_node("finish", nodes.finish)
+    graph.add_node("prepare", counted(nodes.prepare))
+    graph.add_node("think", counted(nodes.think))
+    graph.add_node("act", counted(nodes.act))
+    graph.add_node("verify", counted(nodes.verify))
+    graph.add_node("finish", counted(nodes.finish))
     graph.add_edge(START, "prepare")
     graph.add_edge("prepare", "think")
     graph.add_conditional_edges("think", _next, ["think", "act", "verify"])

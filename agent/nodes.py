@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from collections import Counter
 from dataclasses import asdict, replace
@@ -15,14 +14,16 @@ from reapair.agent.finish import finish
 from reapair.agent.graph import State
 from reapair.agent.model.loops import LoopGuard
 from reapair.agent.model.recovery import WIRE, decide, wait_until_ready
-from reapair.agent.model.types import Answer, Message, Outcome, Progress, RequestOptions
+from reapair.agent.model.types import Message, Outcome, Progress, RequestOptions
 from reapair.agent.result import INFRASTRUCTURE, Evidence, ExitReason, Verdict
+from reapair.agent.session import digest
 from reapair.agent.verify import verify
 from reapair.prompts import render
 from reapair.sandbox import WORKSPACE, SandboxError
 from reapair.tools import Observation, clip
 
 if TYPE_CHECKING:
+    from reapair.agent.events import Event
     from reapair.agent.session import Session
 
 MAX_PROOFS = 3
@@ -30,6 +31,10 @@ MAX_PROOFS = 3
 
 MAX_REPLACEMENTS = 3
 """How many sandboxes a run may lose before it ends."""
+
+
+ANSWERED: State = {"bad": 0, "wire": 0, "options": {}, "feedback": None}
+"""What a clean answer resets."""
 
 
 class Nodes:
@@ -45,39 +50,43 @@ class Nodes:
     def prepare(self, state: State) -> State:  # noqa: ARG002
         """Snapshot, environment, sandbox; the baseline starts in the background."""
         session, workspace = self._session, self._session.workspace
-        self._run.append(
-            "run_started",
-            issue=session.issue,
-            server=asdict(session.model.server),
-            max_steps=session.settings.max_steps,
-            tools=session.tools.schemas,
-        )
+        if not self._run.of_kind("run_started"):
+            self._run.append(
+                "run_started",
+                issue=session.issue,
+                repository=str(workspace.repository),
+                server=asdict(session.model.server),
+                settings=session.settings.model_dump(mode="json", exclude={"api_key"}),
+                tools=session.tools.schemas,
+            )
         for line in _announcements(session):
-            self._say("model", line)
-        workspace.prepare(lambda line: self._say("environment", line))
-        snapshot = workspace.snapshot
-        self._run.append(
-            "snapshot",
-            tree=snapshot.tree,
-            head=snapshot.head,
-            dirty=snapshot.dirty,
-            left_out=snapshot.left_out,
-        )
+            session.say("model", line)
+        session.open()
         workspace.sandbox()
         self._run.append("environment", sandbox=workspace.kind)
-        workspace.start_baseline()
         return {"step": 0, "bad": 0, "wire": 0, "proofs": 0}
 
     def think(self, state: State) -> State:
         """Send one request; only a clean answer enters the history."""
         session, step = self._session, state["step"] + 1
         if session.history.unanswered:
-            return {"next": "act"}
+            return {"next": "act", **ANSWERED}
+        unfinished = {event.kind: event for event in self._run.events[state["seen"] :]}
+        if event := unfinished.get("response") or unfinished.get("discarded"):
+            return self._recover(event.data, state)
         if reason := session.limit(state["step"]):
             return {"next": "verify", "exit_reason": reason}
-        self._budget.ensure(step)
-        options = RequestOptions(**state.get("options", {}))
-        self._run.append("request", step, messages=self._new_messages(state))
+        if "request" not in unfinished:
+            self._budget.ensure(step)
+            self._run.append("request", step, messages=self._new_messages(state))
+        event = self._ask(RequestOptions(**state.get("options", {})), step)
+        if event.data["outcome"] == Outcome.TOOL_CALLS:
+            return {"next": "act", **ANSWERED}
+        return self._recover(event.data, state)
+
+    def _ask(self, options: RequestOptions, step: int) -> Event:
+        """Ask the model and log what became of it."""
+        session = self._session
         answer = session.with_deadline(
             lambda: session.model.ask(
                 session.history.messages, session.tools.schemas, options, self._show
@@ -92,13 +101,9 @@ class Nodes:
         }
         if answer.message is not None:
             calls = [asdict(call) for call in answer.calls]
-            self._run.append("response", step, message=answer.message, calls=calls, **facts)
-        else:
-            facts |= {"content": answer.content, "reasoning": answer.reasoning}
-            self._run.append("discarded", step, **facts)
-        if answer.outcome is Outcome.TOOL_CALLS:
-            return {"next": "act", "bad": 0, "wire": 0, "options": {}, "feedback": None}
-        return self._recover(answer, state)
+            return self._run.append("response", step, message=answer.message, calls=calls, **facts)
+        facts |= {"content": answer.content, "reasoning": answer.reasoning}
+        return self._run.append("discarded", step, **facts)
 
     def act(self, state: State) -> State:
         """Run the calls of the last answer in order, one observation each."""
@@ -113,11 +118,12 @@ class Nodes:
                     "submission": call["id"],
                     "summary": observation.submitted,
                 }
+            if session.tools.changes_files(call["name"]):
+                # Before the result: what a result tells must be in the tree after a crash.
+                session.workspace.record(step)
             last = call is calls[-1]
             notice = budget_notice(step, session.settings.max_steps) if last else ""
             self._answer(call["id"], step, observation, notice)
-        if any(session.tools.changes_files(call["name"]) for call in calls):
-            session.workspace.record(step)
         self._run.sync()
         return {"next": "think", "step": step}
 
@@ -140,21 +146,20 @@ class Nodes:
 
     def _prove(self, patch: bytes, step: int) -> Evidence:
         """Return the evidence for a patch; one that was proved last time is not proved again."""
-        workspace = self._session.workspace
-        digest, evidence = hashlib.sha256(patch).hexdigest(), self._session.evidence
-        if evidence and self._run.of_kind("verification")[-1].data["patch"] == digest:
+        session, workspace = self._session, self._session.workspace
+        if evidence := session.evidence(patch):
             return evidence
         baseline = None
         if patch.strip():
-            self._say("verification", "waiting for the baseline")
+            session.say("verification", "waiting for the baseline")
             baseline = workspace.baseline()
             if baseline and not self._run.of_kind("baseline"):
                 counts = dict(Counter(baseline.statuses.values()))
                 self._run.append("baseline", step, command=baseline.command, counts=counts)
-            self._say("verification", "proving the patch")
+            session.say("verification", "proving the patch")
         evidence = verify(workspace, patch, baseline=baseline)
         facts = evidence.model_dump(mode="json")
-        self._run.append("verification", step, patch=digest, evidence=facts)
+        self._run.append("verification", step, patch=digest(patch), evidence=facts)
         return evidence
 
     def finish(self, state: State) -> State:
@@ -181,21 +186,22 @@ class Nodes:
         feedback = state.get("feedback")
         return [{"role": "system", "content": feedback}] if feedback else []
 
-    def _recover(self, answer: Answer, state: State) -> State:
-        """Do what the table of recoveries says about a bad answer."""
+    def _recover(self, answer: dict[str, Any], state: State) -> State:
+        """Do what the table of recoveries says about a bad answer, given as its event's data."""
         session = self._session
-        counter: Literal["wire", "bad"] = "wire" if answer.outcome in WIRE else "bad"
+        outcome = Outcome(answer["outcome"])
+        counter: Literal["wire", "bad"] = "wire" if outcome in WIRE else "bad"
         count = state[counter] + 1
-        recovery = decide(answer.outcome, count)
+        recovery = decide(outcome, count)
         if recovery.action == "stop":
             reason = session.limit(state["step"]) or ExitReason(
                 recovery.exit_reason or "model_error"
             )
-            return {"next": "verify", "exit_reason": reason, "error": answer.detail}
+            return {"next": "verify", "exit_reason": reason, "error": answer["detail"]}
         if recovery.action == "compact":
             self._budget.compact("overflow", state["step"] + 1)
         if recovery.action == "wait":
-            self._say("model", f"waiting for the server: {answer.detail}")
+            session.say("model", f"waiting for the server: {answer['detail']}")
             wait_until_ready(session.model.server, recovery.seconds)
         feedback = recovery.feedback and render(recovery.feedback, tools=session.tools.schemas)
         told: State = {"next": "think", "options": recovery.options, "feedback": feedback}
@@ -243,9 +249,6 @@ class Nodes:
             ok=observation.ok,
             data=observation.data,
         )
-
-    def _say(self, phase: str, line: str) -> None:
-        self._run.append("progress", phase=phase, text=line)
 
     def _show(self, progress: Progress) -> None:
         self._run.append("delta", **asdict(progress))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -42,6 +43,15 @@ class Session:
             self.workspace.sandbox,
         )
 
+    def open(self) -> None:
+        """Get the sandboxes ready, on the run's own snapshot where it has one already."""
+        self.workspace.prepare(lambda line: self.say("environment", line))
+        self.workspace.start_baseline()
+
+    def say(self, phase: str, line: str) -> None:
+        """Show people what takes its time."""
+        self.run.append("progress", phase=phase, text=line)
+
     def limit(self, step: int) -> ExitReason | None:
         """Return the limit that forbids another step, if one does."""
         if step >= self.settings.max_steps:
@@ -61,11 +71,10 @@ class Session:
         finally:
             timer.cancel()
 
-    @property
-    def evidence(self) -> Evidence | None:
-        """The last proof on the run's own snapshot, if there was one."""
+    def evidence(self, patch: bytes) -> Evidence | None:
+        """Return what the proof said of exactly this patch on the run's own snapshot, if it did."""
         for event in reversed(self.run.of_kind("verification")):
-            if "on" not in event.data:
+            if event.data.get("patch") == digest(patch):
                 return Evidence.model_validate(event.data["evidence"])
         return None
 
@@ -80,3 +89,8 @@ class Session:
                 totals.cached_tokens += usage["cached_tokens"] or 0
                 totals.completion_tokens += usage["completion_tokens"] or 0
         return totals
+
+
+def digest(patch: bytes) -> str:
+    """Return what tells one patch from another in the log."""
+    return hashlib.sha256(patch).hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reapair.agent.events import Event
-from reapair.agent.finish import finish
+from reapair.agent.finish import unfinished
 from reapair.agent.model.types import Model, ModelError
 from reapair.agent.result import ExitReason, Result
 from reapair.agent.run import Run, RunError
@@ -61,15 +61,34 @@ def solve(
     if not issue.strip():
         raise UsageError("The issue is empty. Give its text, a file, or - for standard input.")
     model = model or connect(settings)
-    run = Run.create(settings.runs)
-    if on_event:
-        run.listen(on_event)
-    workspace = Workspace(run, settings, top)
-    try:
-        return _drive(Session(run, settings, model, workspace, issue))
-    finally:
-        workspace.close()
-        run.close()
+    return _drive(Run.create(settings.runs), settings, model, top, issue, on_event)
+
+
+def resume(
+    run: Run,
+    *,
+    api_key: str | None = None,
+    model: Model | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Result:
+    """Go on with a run that was stopped or killed; a finished one only gives its result again.
+
+    Args:
+        run: opened by its id; closed afterwards.
+        api_key: for the run's server; keys are never stored.
+        model: a client of your own; default: the server that the run used.
+        on_event: called with every event as it happens.
+
+    Raises UsageError when the run ended before it began, ModelError when its server is gone.
+    """
+    _import_in_background()
+    started = run.of_kind("run_started")
+    if not started:
+        raise UsageError(f"Run {run.id} was stopped before it began. Start it again with solve.")
+    facts = started[0].data
+    settings = Settings(**{**facts["settings"], "api_key": api_key})
+    model = model or connect(settings)
+    return _drive(run, settings, model, Path(facts["repository"]), facts["issue"], on_event)
 
 
 def connect(settings: Settings) -> Model:
@@ -99,33 +118,56 @@ def repository_top(directory: Path) -> Path:
     raise UsageError(f"{directory} is not inside a git repository. Run this in one, or git init.")
 
 
-def _drive(session: Session) -> Result:
+def _drive(
+    run: Run,
+    settings: Settings,
+    model: Model,
+    repository: Path,
+    issue: str,
+    on_event: Callable[[Event], None] | None,
+) -> Result:
     """Run the graph to its end; what ends it early becomes a named result."""
-    from langsmith.run_helpers import tracing_context
-
-    from reapair.agent.graph import build
-
-    config = {"configurable": {"thread_id": session.run.id}, "recursion_limit": RECURSION_LIMIT}
-    error = ""
-    reason = ExitReason.INTERNAL_ERROR
-    checkpointer = _checkpointer(session.run.directory / "checkpoint.sqlite")
+    if on_event:
+        run.listen(on_event)
+    workspace = Workspace(run, settings, repository)
+    session = Session(run, settings, model, workspace, issue)
+    reason, error = ExitReason.INTERNAL_ERROR, ""
     try:
-        # LangSmith would upload the state wherever the user's environment turns its tracing on.
-        with tracing_context(enabled=False):
-            build(session, checkpointer).invoke({}, config, durability="sync")
+        _invoke(session)
     except SandboxError as problem:
         reason, error = ExitReason.SANDBOX_ERROR, str(problem)
     except RunError as problem:
         reason, error = ExitReason.STORAGE_ERROR, str(problem)
     except KeyboardInterrupt:
-        session.model.cancel()
-        reason, error = ExitReason.CANCELLED, "Stopped by the user."
+        reason, error = ExitReason.CANCELLED, f"Stopped. Go on with: agent resume {run.id}"
+    finally:
+        workspace.close()
+    try:
+        for event in run.of_kind("run_finished"):
+            return Result.model_validate(event.data["result"])
+        return unfinished(session, reason, error)
+    finally:
+        run.close()
+
+
+def _invoke(session: Session) -> None:
+    """Run the graph from its start, or from its last checkpoint when it has one."""
+    from langsmith.run_helpers import tracing_context
+
+    from reapair.agent.graph import build
+
+    config = {"configurable": {"thread_id": session.run.id}, "recursion_limit": RECURSION_LIMIT}
+    checkpointer = _checkpointer(session.run.directory / "checkpoint.sqlite")
+    try:
+        # LangSmith would upload the state wherever the user's environment turns its tracing on.
+        with tracing_context(enabled=False):
+            graph = build(session, checkpointer)
+            begun = bool(session.run.of_kind("environment"))
+            if begun and not session.run.of_kind("run_finished"):
+                session.open()
+            graph.invoke(None if begun else {}, config, durability="sync")
     finally:
         checkpointer.conn.close()
-    for event in session.run.of_kind("run_finished"):
-        return Result.model_validate(event.data["result"])
-    steps = max((event.step for event in session.run.of_kind("tool_result")), default=0)
-    return finish(session, reason, steps=steps, error=error, hand_over=False)
 
 
 def _checkpointer(file: Path) -> SqliteSaver:

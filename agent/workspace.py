@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,13 +56,30 @@ class Workspace:
         self._environment: Environment
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Take the snapshot, choose the engine, build the environment. Raises SandboxError."""
-        self.snapshot = Snapshot.of_work_tree(self.repository, self._run.directory / "store")
+        """Take the snapshot, choose the engine, build the environment. Raises SandboxError.
+
+        A run that has a snapshot already, because it is resumed, keeps it.
+        """
+        self.snapshot = self._snapshot()
         self._engine = choose(self._settings.sandbox, image=self._settings.image)
         self._engine.sweep()
         self._environment = self._engine.prepare(
             self._manifests(), self._settings.setup_command, self.snapshot.load, say
         )
+
+    def _snapshot(self) -> Snapshot:
+        store = self._run.directory / "store"
+        for event in self._run.of_kind("snapshot"):
+            return Snapshot.open(store, event.data["tree"])
+        snapshot = Snapshot.of_work_tree(self.repository, store)
+        self._run.append(
+            "snapshot",
+            tree=snapshot.tree,
+            head=snapshot.head,
+            dirty=snapshot.dirty,
+            left_out=snapshot.left_out,
+        )
+        return snapshot
 
     @property
     def kind(self) -> str:
@@ -126,7 +145,17 @@ class Workspace:
 
     def start_baseline(self) -> None:
         """Run the suite on the untouched snapshot, in the background and in its own sandbox."""
-        self._baseline = self._executor.submit(self.run_suite)
+        self._baseline = self._executor.submit(self._run_baseline)
+
+    def _run_baseline(self) -> TestReport:
+        file = self._run.directory / "baseline.json"
+        if file.exists():
+            return TestReport(**json.loads(file.read_text("utf-8")))
+        report = self.run_suite()
+        partial = file.with_suffix(".part")
+        partial.write_text(json.dumps(asdict(report)), "utf-8")
+        partial.replace(file)
+        return report
 
     def baseline(self) -> TestReport | None:
         """Wait for the baseline; None when it could not be run at all."""

@@ -149,10 +149,9 @@ def _containers() -> set[str]:
 
 
 @pytest.mark.engine
+@pytest.mark.docker
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_container_outlives_the_process(
-    calc: Task, tmp_path: Path, how: signal.Signals, docker: None
-) -> None:
+def test_no_container_outlives_the_process(calc: Task, tmp_path: Path, how: signal.Signals) -> None:
     before = _containers()
     slow = [turn("bash", command="setsid sleep 300 & sleep 300", timeout=400)]
     with ScriptedServer(slow) as server:
