@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,22 +25,26 @@ REQUEST_LIMIT = 64 * 1024
 """Bytes of command and input up to which the channel is faster than an exec of its own."""
 
 # The shell's own messages ("Killed") go nowhere; commands write to the copies 3 and 4.
-_OPENING = b"""exec 3>&1 4>&2 >/dev/null 2>&1
+_OPENING = b"""exec 3>&1 4>&2 5<&0 >/dev/null 2>&1
 apart=$(command -v setsid)
 """
 
-_BEFORE = """( printf {mark} >&3; printf {mark} >&4
-exec $apart {command} >&3 2>&4 3>&- 4>&- )
+# `kill -9 -1` spares the shell that calls it, and nothing else of this user. The one that waits for
+# a line of input while the command runs needs no new process to end it: a fork bomb leaves none.
+_BEFORE = """{{ ( read -r stop; kill -9 -1 ) <&5 3>&- 4>&- 5<&- &
+{input}( printf {mark} >&3; printf {mark} >&4
+exec $apart {command} >&3 2>&4 3>&- 4>&- 5<&- )
 """
 
-# `kill -9 -1` spares the shell that calls it, and nothing else of this user.
-_AFTER = """code=$?; kill -9 -1; kills=0
+# Only when the waiting one is really gone (`wait`) does it not take from the next request.
+_AFTER = """code=$?; kill -9 -1; wait; kills=0
 for file in /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events
 do [ -r $file ] && while read -r name count; do [ $name = oom_kill ] && kills=$count; done <$file
 done
-printf '{mark}%03d%09d' $code $kills >&3; printf '{mark}%012d' 0 >&4
+printf '{mark}%03d%09d' $code $kills >&3; printf '{mark}%012d' 0 >&4; }}
 """
 _TRAILER = 12
+_STOP_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ class Channel:
         self._stream.send(_script(mark, argv, env, stdin))
         while not (stdout.ended and stderr.ended):
             stop = guard.stop()
+            if stop:
+                self._stop()
             frames = None if stop else self._stream.step(guard.left(POLL_SECONDS))
             if frames is None:
                 for section in sections:
@@ -94,6 +101,12 @@ class Channel:
         """Hang up; the shell then reads its end of file."""
         self._stream.close()
 
+    def _stop(self) -> None:
+        self._stream.send(b"\n")
+        end = time.monotonic() + _STOP_SECONDS
+        while self._stream.step(POLL_SECONDS) is not None and time.monotonic() < end:
+            pass
+
 
 def fits(argv: Sequence[str], env: Mapping[str, str], stdin: bytes) -> bool:
     """True when a command is short enough for the channel."""
@@ -104,12 +117,13 @@ def fits(argv: Sequence[str], env: Mapping[str, str], stdin: bytes) -> bool:
 def _script(mark: str, argv: Sequence[str], env: Mapping[str, str], stdin: bytes) -> bytes:
     variables = [f"{name}={value}" for name, value in env.items()]
     command = shlex.join((["env", *variables] if env else []) + list(argv))
-    if not stdin:
-        command += " </dev/null"
-    script = (_BEFORE.format(mark=mark, command=command) + _AFTER.format(mark=mark)).encode(
-        "utf-8", "surrogateescape"
+    source = "printf %b '{}' | ".format(_escaped(stdin).decode("utf-8", "surrogateescape"))
+    before = _BEFORE.format(
+        mark=mark,
+        input=source if stdin else "",
+        command=command if stdin else f"{command} </dev/null",
     )
-    return b"printf %b '" + _escaped(stdin) + b"' | " + script if stdin else script
+    return (before + _AFTER.format(mark=mark)).encode("utf-8", "surrogateescape")
 
 
 def _escaped(data: bytes) -> bytes:

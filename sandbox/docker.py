@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 SECRETS = "/run/setup"
 """A small tmpfs of the set-up container: what is put there never gets into an image."""
 
-_PODMAN_DEADLINE = 24 * 3600
+# Left alone, podman asks for more than a machine may let it have.
+_PODMAN_ULIMITS = {"nofile": 8192, "nproc": 16384}
+_KILL_ATTEMPTS = 30
+# Podman neither ends a container whose owner has gone, nor brings an init that collects orphans: a
+# deadline, and a shell that waits, do instead.
+_PODMAN_LIFE = "exec 3<&0; timeout 86400 cat <&3 & wait"
 
 # The word at the end tells a container that still works from one that is just being killed.
 _KILL_AND_COUNT = (
@@ -150,11 +156,10 @@ class DockerSandbox(Sandbox):
         api.close()
 
     def _create(self, api: APIClient) -> str:
-        podman = self.kind == "podman"
         created = api.create_container(
             self._image,
-            [str(_PODMAN_DEADLINE), "cat"] if podman else [],
-            entrypoint=["timeout" if podman else "cat"],
+            [],
+            entrypoint=["/bin/sh", "-c", _PODMAN_LIFE] if self.kind == "podman" else ["cat"],
             hostname="sandbox",
             user="0:0",
             stdin_open=True,
@@ -171,6 +176,7 @@ class DockerSandbox(Sandbox):
         from docker.types import LogConfig, Mount, Ulimit
 
         limits, labels = self._limits, owner_labels(self._run_id)
+        ulimits = _PODMAN_ULIMITS if self.kind == "podman" else {}
         config: dict[str, Any] = {
             "auto_remove": True,
             "cap_drop": ["ALL"],
@@ -182,8 +188,8 @@ class DockerSandbox(Sandbox):
             "memswap_limit": limits.memory,
             "nano_cpus": int(min(limits.cpus, api.info()["NCPU"]) * 1_000_000_000),
             "ulimits": [
-                Ulimit(name="fsize", soft=limits.file, hard=limits.file),
-                Ulimit(name="core", soft=0, hard=0),
+                Ulimit(name=name, soft=value, hard=value)
+                for name, value in ({"fsize": limits.file, "core": 0} | ulimits).items()
             ],
             "log_config": LogConfig(type="none"),
             "runtime": self._runtime,
@@ -252,10 +258,16 @@ class DockerSandbox(Sandbox):
 
     def _kill_all(self) -> bytes:
         """End everything that runs as uid 1000; returns what the clean-up printed."""
-        created = self.api.exec_create(
-            self.container, ["/bin/sh", "-c", _KILL_AND_COUNT], user=USER, stderr=False
-        )
-        output: bytes = self.api.exec_start(created["Id"])
+        output = b""
+        for _ in range(_KILL_ATTEMPTS):
+            killing = self.api.exec_create(
+                self.container, ["/bin/sh", "-c", _KILL_AND_COUNT], user=USER, stderr=False
+            )
+            output = self.api.exec_start(killing["Id"])
+            # Where a fork bomb leaves no process free, an exec needs some luck.
+            if b"still_here" in output or not self._alive():
+                break
+            time.sleep(0.1)
         return output
 
     def _overfull(self) -> bool:
