@@ -116,6 +116,26 @@ def demo(
 
 
 @app.command()
+def resume(
+    run_id: Annotated[str, typer.Argument(help="The run, or the beginning of its id.")],
+    api_key: Annotated[Text, typer.Option(help="Key for the run's server.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,  # noqa: ARG001
+) -> None:
+    """Go on with a run that was stopped, killed, or lost its server."""
+    settings = _settings({"api_key": api_key})
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+
+    def job(on_event: Callable[[Event], None]) -> Result:
+        from reapair.agent.run import find
+        from reapair.agent.solve import resume as resume_run
+
+        return resume_run(find(run_id, settings.runs), api_key=key, on_event=on_event)
+
+    _show(job, settings, as_json=json)
+
+
+@app.command()
 def doctor(
     base_url: Annotated[Text, typer.Option(help="OpenAI-compatible endpoint.")] = None,
     model: Annotated[Text, typer.Option(help="Model name, where the server has several.")] = None,

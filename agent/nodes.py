@@ -123,7 +123,7 @@ class Nodes:
                 session.workspace.record(step)
             last = call is calls[-1]
             notice = budget_notice(step, session.settings.max_steps) if last else ""
-            self._answer(call["id"], step, observation, notice)
+            self._answer(call, step, observation, notice)
         self._run.sync()
         return {"next": "think", "step": step}
 
@@ -139,7 +139,9 @@ class Nodes:
             return {"next": "finish", "proofs": proofs}
         again = evidence.verdict is Verdict.REFUTED and proofs < MAX_PROOFS
         text = _refutation(evidence) if again else "Submitted."
-        self._answer(submission, step, Observation(text, ok=not again), "")
+        for call in session.history.unanswered:
+            if call["id"] == submission:
+                self._answer(call, step, Observation(text, ok=not again))
         if again and session.limit(step) is None:
             return {"next": "think", "proofs": proofs, "submission": None}
         return {"next": "finish", "proofs": proofs, "exit_reason": ExitReason.SUBMITTED}
@@ -211,7 +213,8 @@ class Nodes:
         """Run one call, or say why it was not run."""
         if call["error"]:
             return Observation(call["error"], ok=False)
-        if self._session.history.interrupted(call["id"]):
+        begun = self._session.history.interrupted(call["id"])
+        if begun and self._session.tools.changes_files(call["name"]):
             return Observation(
                 "Interrupted: the harness was stopped during this call, so what it did is unknown. "
                 "The tree is as it was after the last finished step. Call it again if you need it.",
@@ -240,11 +243,14 @@ class Nodes:
             ok=False,
         )
 
-    def _answer(self, call_id: str, step: int, observation: Observation, notice: str) -> None:
+    def _answer(
+        self, call: dict[str, Any], step: int, observation: Observation, notice: str = ""
+    ) -> None:
         self._run.append(
             "tool_result",
             step,
-            call_id=call_id,
+            call_id=call["id"],
+            name=call["name"],
             content=observation.text + notice,
             ok=observation.ok,
             data=observation.data,

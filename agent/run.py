@@ -25,6 +25,19 @@ def runs_directory() -> Path:
     return user_state_path("agent") / "runs"
 
 
+def find(run_id: str, root: Path | None = None) -> Run:
+    """Open the run whose id begins with `run_id`. Raises RunError for none, or for several."""
+    root = root or runs_directory()
+    found = sorted(path.name for path in root.glob("*") if path.name.startswith(run_id))
+    if run_id in found:
+        found = [run_id]
+    if not found:
+        raise RunError(f"There is no run {run_id} in {root}.")
+    if len(found) > 1:
+        raise RunError(f"{run_id} could be any of {', '.join(found[:5])}: give more of the id.")
+    return Run(root / found[0], found[0])
+
+
 class Run:
     """One run. The event log is the truth; everything else in the directory follows from it.
 

@@ -42,6 +42,8 @@ class Session:
             ),
             self.workspace.sandbox,
         )
+        for event in self.run.of_kind("tool_result"):
+            self.tools.restore(event.data["name"], event.data["data"])
 
     def open(self) -> None:
         """Get the sandboxes ready, on the run's own snapshot where it has one already."""

@@ -58,6 +58,9 @@ class Tool(Generic[P]):
         """Do the call in the sandbox. Raises ToolError with words for the model."""
         raise NotImplementedError
 
+    def restore(self, data: dict[str, Any]) -> None:
+        """Take back what an earlier call's `Observation.data` says, when a run is resumed."""
+
 
 class Toolbox:
     """The tools of a run, in a fixed order, with the schemas that go over the wire.
@@ -80,6 +83,11 @@ class Toolbox:
     def changes_files(self, name: str) -> bool:
         """Tell whether a call of this tool can change the tree."""
         return name in self._tools and self._tools[name].changes_files
+
+    def restore(self, name: str, data: dict[str, Any]) -> None:
+        """Give a tool back what one of its calls left in the log; calls come in their order."""
+        if name in self._tools:
+            self._tools[name].restore(data)
 
     def call(self, name: str, arguments: dict[str, Any]) -> Observation:
         """Check the arguments and run the tool; what goes wrong with either comes back as text."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from pydantic import Field
 
 from reapair.sandbox.base import Sandbox
+from reapair.sandbox.gitdiff import parse
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
 from reapair.tools.files import is_test_file
 from reapair.tools.observation import clip, listed
@@ -16,6 +18,8 @@ DIFF_LIMIT = 8_000
 """Bytes of the diff shown for review."""
 
 MOST_REVIEWS = 2
+
+_BINARY = re.compile(r"^GIT binary patch\n(?:(?!diff --git ).*\n?)*", re.MULTILINE)
 
 
 class SubmitParameters(Parameters):
@@ -35,6 +39,7 @@ class Submit(Tool[SubmitParameters]):
         "ends the task."
     )
     parameters = SubmitParameters
+    changes_files = False
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -47,12 +52,18 @@ class Submit(Tool[SubmitParameters]):
         if not summary:
             raise ToolError("summary is empty. Say what was wrong and what you changed.")
         patch = self._progress.diff(sandbox)
-        print_of = fingerprint(patch)
-        if self._reviews and (print_of == self._reviewed or self._reviews >= MOST_REVIEWS):
+        change = fingerprint(patch)
+        if self._reviews and (change == self._reviewed or self._reviews >= MOST_REVIEWS):
             return Observation("Handed in.", submitted=summary)
         again = self._reviews > 0
-        self._reviewed, self._reviews = print_of, self._reviews + 1
-        return Observation(_review(patch, self._progress.runs_on(patch), again))
+        data = {"reviewed": change}
+        self.restore(data)
+        return Observation(_review(patch, self._progress.runs_on(patch), again), data=data)
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Remember a review."""
+        if "reviewed" in data:
+            self._reviewed, self._reviews = data["reviewed"], self._reviews + 1
 
 
 def _review(patch: str, runs: dict[str, str], again: bool) -> str:
@@ -62,8 +73,7 @@ def _review(patch: str, runs: dict[str, str], again: bool) -> str:
             "Fix the issue first. If there is nothing to fix, call submit again."
         )
     head = "The change is another one than you reviewed" if again else "Not handed in yet"
-    shown = re.sub(r"^index \w+\.\..*\n", "", patch.rstrip("\n"), flags=re.MULTILINE)
-    rows = [f"{head}. Review it:", "<diff>", clip(shown, DIFF_LIMIT), "</diff>"]
+    rows = [f"{head}. Review it:", "<diff>", clip(_readable(patch), DIFF_LIMIT), "</diff>"]
     created, changed = changed_files(patch)
     scratch = [name for name in created if not is_test_file(name)]
     tests = [name for name in changed if is_test_file(name)]
@@ -80,13 +90,18 @@ def _review(patch: str, runs: dict[str, str], again: bool) -> str:
     return "\n".join(rows)
 
 
+def _readable(patch: str) -> str:
+    """Return the patch without what only Git reads: object names, the bytes of binary files."""
+    patch = re.sub(r"^index \w+\.\..*\n", "", patch.rstrip("\n"), flags=re.MULTILINE)
+    return _BINARY.sub("(binary file)\n", patch).rstrip("\n")
+
+
 def changed_files(patch: str) -> tuple[list[str], list[str]]:
     """Return the paths a Git patch creates, and those it changes or deletes, sorted."""
-    created: list[str] = []
-    changed: list[str] = []
-    for part in re.split(r"^(?=diff --git )", patch, flags=re.MULTILINE):
-        name = re.match(r'diff --git "?a/.*?"? "?b/(.*?)"?$', part, re.MULTILINE)
-        if name:
-            header = part.split("\n@@", 1)[0]
-            (created if "\nnew file mode" in header else changed).append(name.group(1))
-    return sorted(created), sorted(changed)
+    files = parse(patch.encode("utf-8", "surrogateescape"))
+    created = {file.new for file in files if file.new is not None and file.new != file.old}
+    changed = {path for file in files for path in file.changed} - created
+    return (
+        sorted(path.decode("utf-8", "replace") for path in created),
+        sorted(path.decode("utf-8", "replace") for path in changed),
+    )
