@@ -44,6 +44,7 @@ def to_branch(
     slug: str,
     message: str,
     author: tuple[str, str] | None = None,
+    when: int | None = None,
 ) -> str:
     """Make the branch `agent/<slug>` with one commit: HEAD and the patch.
 
@@ -55,6 +56,8 @@ def to_branch(
         slug: from `slugify`; a taken name gets -2, -3 and so on.
         message: of the commit.
         author: name and mail address; the user's own when not given.
+        when: the commit's time in seconds since the epoch; now when not given. A hand-over that is
+            repeated with all the same finds its branch and makes no second one.
 
     Returns the branch's name. Raises HandoverError.
     """
@@ -65,7 +68,9 @@ def to_branch(
         head = user.head()
         tree = _patched_tree(store, head, patch)
         committer = user.identity()
-        signed = _signed("AUTHOR", author or committer) | _signed("COMMITTER", committer)
+        signed = _signed("AUTHOR", author or committer, when) | _signed(
+            "COMMITTER", committer, when
+        )
         commit = store.commit_tree(tree, message, parent=head, env=signed)
         wanted = f"{commit}\n" + (f"^{head}\n" if head else "")
         pack = store.git("pack-objects", "--revs", "--stdout", "-q", stdin=wanted.encode())
@@ -97,6 +102,18 @@ def apply_to_work_tree(repository: Path, patch: bytes) -> None:
             store.git(*apply, "-", stdin=patch)
 
 
+def is_applied(repository: Path, patch: bytes) -> bool:
+    """Tell whether the work tree holds the whole change already."""
+    with _explained(), TemporaryDirectory(prefix="agent-") as scratch:
+        try:
+            GitStore(Path(scratch) / "store", repository).git(
+                "apply", "-R", "--check", "-", stdin=patch
+            )
+        except GitError:
+            return False
+        return True
+
+
 def write_patch(path: Path, patch: bytes) -> None:
     """Write the patch to a file, wholly or not at all. Raises HandoverError."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
@@ -124,9 +141,7 @@ def _refuse_unsafe(patch: bytes) -> None:
 def _explained() -> Iterator[None]:
     try:
         yield
-    except GitError as error:
-        raise HandoverError(f"The change could not be handed over: {error}") from error
-    except OSError as error:
+    except (GitError, OSError) as error:
         raise HandoverError(f"The change could not be handed over: {error}") from error
 
 
@@ -147,6 +162,8 @@ def _create_branch(user: Repository, name: str, commit: str, signed: dict[str, s
     """Point the first free of name, name-2, name-3 … to the commit."""
     for number in range(1, _TRIES):
         branch = name if number == 1 else f"{name}-{number}"
+        if _points_to(user, branch) == commit:
+            return branch
         if _is_taken(user, branch):
             continue
         try:
@@ -164,6 +181,12 @@ def _create_branch(user: Repository, name: str, commit: str, signed: dict[str, s
     raise HandoverError(f"The branches {name} to {name}-{_TRIES - 1} are taken. Delete some.")
 
 
+def _points_to(user: Repository, branch: str) -> str:
+    """Return the commit of a branch; empty when there is no such branch."""
+    format_ = "--format=%(objectname)"
+    return user.git("for-each-ref", format_, f"refs/heads/{branch}").decode().strip()
+
+
 def _is_taken(user: Repository, branch: str) -> bool:
     """Tell whether a branch exists, or one inside or one that HEAD waits for, in any case."""
     names = user.git("for-each-ref", "--format=%(refname)", "refs/heads/").decode(
@@ -174,8 +197,9 @@ def _is_taken(user: Repository, branch: str) -> bool:
     return any(f"{name.lower()}/".startswith(f"{wanted}/") for name in taken)
 
 
-def _signed(role: str, identity: tuple[str, str]) -> dict[str, str]:
-    return {f"GIT_{role}_NAME": identity[0], f"GIT_{role}_EMAIL": identity[1]}
+def _signed(role: str, identity: tuple[str, str], when: int | None) -> dict[str, str]:
+    signed = {f"GIT_{role}_NAME": identity[0], f"GIT_{role}_EMAIL": identity[1]}
+    return signed | ({f"GIT_{role}_DATE": f"@{when} +0000"} if when is not None else {})
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from reapair.sandbox.safegit import SAFE_ENVIRONMENT
 PATCH_LIMIT = 20 * 1024 * 1024
 """Most bytes of a patch that `Snapshot.patch` returns."""
 
-_SECONDS = 300.0
+# Long for a large tree on a slow disk, short for a pipe that the model has put in git's way.
+_SECONDS = 180.0
 _DATE = "946684800 +0000"
 _SIGNED = {
     **{"GIT_AUTHOR_NAME": AGENT[0], "GIT_AUTHOR_EMAIL": AGENT[1], "GIT_AUTHOR_DATE": _DATE},
@@ -139,7 +140,7 @@ class Snapshot:
         """
         result = self._run(sandbox, inside.PRIVATE + inside.DIFF)
         for mend in (self._repair, self._take_bytes):
-            if not result.ok and result.exit_code is not None:
+            if not (result.ok or result.died):
                 mend(sandbox)
                 result = self._run(sandbox, inside.PRIVATE + inside.DIFF)
         if result.dropped:
