@@ -29,17 +29,20 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
-def clip(text: str, limit: int = OBSERVATION_LIMIT, *, tail: float = 0.5) -> str:
+def clip(
+    text: str, limit: int = OBSERVATION_LIMIT, *, tail: float = 0.5, width: int = LINE_LIMIT
+) -> str:
     """Keep whole lines from the head and the tail of `text`, and say how many were left out.
 
     Args:
         text: what to show.
         limit: bytes of UTF-8 that the result may take; at least 200.
         tail: share of the limit that goes to the end of the text, 0 to 1.
+        width: characters shown of one line.
 
     Returns the text itself when it fits and has no overlong line.
     """
-    lines = [clip_line(line) for line in text.split("\n")]
+    lines = [clip_line(line, width) for line in text.split("\n")]
     sizes = [len(line.encode("utf-8", "replace")) + 1 for line in lines]
     if sum(sizes) - 1 <= limit:
         return "\n".join(lines)

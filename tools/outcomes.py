@@ -137,7 +137,7 @@ def unittest_outcome(output: str) -> Outcome | None:
     for name, place, word in _RESULT.findall(output):
         outcome.statuses[_dotted(name, place)] = _WORDS[word]
     blocks = list(_BLOCK.finditer(output))
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, following in zip(blocks, [*blocks[1:], None], strict=False):
         test = _dotted(block.group(2), block.group(3))
         end = following.start() if following else len(output)
         text = re.split(r"\n-{70}\nRan ", output[block.end() : end])[0]
@@ -150,3 +150,29 @@ def unittest_outcome(output: str) -> Outcome | None:
 
 def _dotted(name: str, place: str) -> str:
     return place if place.endswith(f".{name}") else f"{place}.{name}"
+
+
+_VERBOSE = re.compile(
+    r"^(\S+\.py::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b.*$", re.MULTILINE
+)
+_SUMMARY = re.compile(r"^(FAILED|ERROR) (\S+\.py(?:::.+?)?)(?: - (.*))?$", re.MULTILINE)
+_CAPITALS: dict[str, Status] = {
+    "PASSED": "passed",
+    "FAILED": "failed",
+    "ERROR": "error",
+    "SKIPPED": "skipped",
+    "XFAIL": "skipped",
+    "XPASS": "passed",
+}
+
+
+def verbose_outcome(output: str) -> Outcome | None:
+    """Read the verbose output of pytest, where its environment keeps our recorder out."""
+    outcome = Outcome()
+    for test, word in _VERBOSE.findall(output):
+        outcome.statuses[test] = _CAPITALS[word]
+    for word, test, reason in _SUMMARY.findall(output):
+        outcome.statuses[test] = _CAPITALS[word]
+        outcome.failures[test] = stable(reason)
+        outcome.collected_ok = outcome.collected_ok and "::" in test
+    return outcome if outcome.statuses else None

@@ -1,11 +1,12 @@
-"""What the tools remember of a run: the last test reports, and the change they were made on."""
+"""What the tools remember of a run: the last test statuses, and the change they were made on."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from reapair.sandbox.base import Sandbox
+from reapair.tools.outcomes import Status
 from reapair.tools.testing import TestReport
 
 
@@ -18,20 +19,25 @@ class Progress:
 
     def __init__(self, diff: Callable[[Sandbox], str]) -> None:
         self.diff = diff
-        self._known: TestReport | None = None
+        self._known: dict[str, Status] = {}
         self._runs: dict[str, dict[str, str]] = {}
 
     def last_report(self, report: TestReport) -> TestReport | None:
         """Return what was last known of the tests in `report`, or None where nothing was."""
-        if self._known is None or not self._known.statuses.keys() & report.statuses.keys():
-            return None
-        return self._known
+        known = self._known.keys() & report.statuses.keys()
+        return TestReport(self._known) if known else None
 
-    def tests_ran(self, sandbox: Sandbox, selector: str, report: TestReport) -> None:
-        """Remember a run, and the state of the repository it was made on."""
-        self._runs.setdefault(fingerprint(self.diff(sandbox)), {})[selector] = report.counts
-        before = {} if self._known is None else self._known.statuses
-        self._known = TestReport(statuses={**before, **report.statuses})
+    def tests_ran(
+        self, change: str, selector: str, counts: str, statuses: Mapping[str, Status]
+    ) -> None:
+        """Remember a run of the tests.
+
+        Args:
+            change: fingerprint of the patch that was in the repository.
+            counts: the outcome in words.
+        """
+        self._runs.setdefault(change, {})[selector] = counts
+        self._known = {**self._known, **statuses}
 
     def runs_on(self, patch: str) -> dict[str, str]:
         """Return selector and counts of the runs made on exactly this change."""

@@ -13,12 +13,20 @@ import sys
 _FOLDER = os.environ.pop("REAPAIR_FOLDER", "")
 _SELECTOR = os.environ.pop("REAPAIR_SELECTOR", "")
 _TOP = os.environ.pop("REAPAIR_TOP", "")
-for _name in ("PYTEST_ADDOPTS", "PYTHONPATH"):
-    _before = os.environ.pop("REAPAIR_" + _name, "")
-    if _FOLDER:
-        os.environ[_name] = _before
-        if not _before:
-            del os.environ[_name]
+_OPTIONS = os.environ.pop("REAPAIR_OPTIONS", "")
+
+
+def _restore(name, value):
+    if value:
+        os.environ[name] = value
+    else:
+        os.environ.pop(name, None)
+
+
+if _FOLDER:
+    _restore("PYTEST_ADDOPTS", os.environ.get("PYTEST_ADDOPTS", "").replace(_OPTIONS, ""))
+    _paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    _restore("PYTHONPATH", os.pathsep.join(path for path in _paths if path != _FOLDER))
 
 
 def _write(**entry):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from pydantic import Field
 
@@ -11,12 +12,18 @@ from reapair.sandbox.base import Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
 from reapair.tools.files import is_test_file, listing, nearest, quoted, read_many, relative
 from reapair.tools.observation import clip, count, listed
-from reapair.tools.progress import Progress
+from reapair.tools.progress import Progress, fingerprint
 from reapair.tools.source import definitions, is_python
 from reapair.tools.testing import DEFAULT_TIMEOUT, TestReport, TestRunner
 
 SHOWN_FAILURES = 8
 """Failures shown with their text; of the others only the ids."""
+
+WIDTH = 2_000
+"""Characters shown of one line: ids of parametrised tests can be long."""
+
+REMEMBERED = 5_000
+"""Most tests whose statuses go into the log, where a later run is compared with them."""
 
 MOST_SECONDS = 3600
 
@@ -66,8 +73,16 @@ class RunTests(Tool[RunTestsParameters]):
             )
             if part
         )
-        self._progress.tests_ran(sandbox, selector, report)
-        return Observation(clip(text), ok=True, data=_facts(report, selector))
+        data = _facts(report, selector) | {"change": fingerprint(self._progress.diff(sandbox))}
+        self.restore(data)
+        return Observation(clip(text, width=WIDTH), data=data)
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Remember a run of the tests."""
+        if "change" in data:
+            self._progress.tests_ran(
+                data["change"], data["selector"], data["counts"], data["statuses"]
+            )
 
 
 def _selector(given: str, sandbox: Sandbox) -> str:
@@ -165,13 +180,17 @@ def _part(words: str, tests: Iterable[str]) -> str:
     return f"{len(names)} {words} ({listed(names, 5)})" if names else ""
 
 
-def _facts(report: TestReport, selector: str) -> dict[str, object]:
+def _facts(report: TestReport, selector: str) -> dict[str, Any]:
+    """Return what the log keeps: enough to compare with the next run after a resume."""
+    few = len(report.statuses) <= REMEMBERED
     return {
         "selector": selector,
         "command": report.command,
         "exit_code": report.exit_code,
         "timed_out": report.timed_out,
+        "counts": report.counts,
         "failed": report.having("failed", "error"),
         "passed": len(report.having("passed")),
         "skipped": len(report.having("skipped")),
+        "statuses": report.statuses if few else {},
     }

@@ -10,7 +10,7 @@ from importlib import resources
 
 from reapair.sandbox.base import ExecResult, Sandbox, SandboxError
 from reapair.tools.observation import clip, plain, stable
-from reapair.tools.outcomes import Outcome, Status, recorded, unittest_outcome
+from reapair.tools.outcomes import Outcome, Status, recorded, unittest_outcome, verbose_outcome
 
 DEFAULT_COMMAND = "python -m pytest"
 DEFAULT_TIMEOUT = 600.0
@@ -21,6 +21,7 @@ _PREPARE = (
     'd=$(mktemp -d "${TMPDIR:-/tmp}/tests.XXXXXX") && cat > "$d/reapair_recorder.py" '
     '&& printf %s "$d"'
 )
+_NOT_LOADED = b"No module named 'reapair_recorder'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,27 +101,33 @@ class TestRunner:
         prepared = sandbox.exec(_PREPARE, stdin=_recorder())
         if not prepared.ok:
             raise SandboxError("The tests cannot be run: /tmp in the sandbox cannot be written.")
-        folder = shlex.quote(prepared.text)
-        result = sandbox.exec(
-            _script(folder, command), timeout=timeout, env={"REAPAIR_SELECTOR": selector}
-        )
+        folder = prepared.text
+        result, report = self._attempt(sandbox, _script(folder, command), folder, selector, timeout)
+        if not report and _NOT_LOADED in result.stdout:
+            script = _script(folder, command, "-v -rA --tb=short --continue-on-collection-errors")
+            result, report = self._attempt(sandbox, script, folder, "", timeout)
+        sandbox.exec(["rm", "-rf", folder])
+        return _report(command, recorded(report, result), result, folder)
+
+    def _attempt(
+        self, sandbox: Sandbox, script: str, folder: str, selector: str, timeout: float
+    ) -> tuple[ExecResult, str]:
+        result = sandbox.exec(script, timeout=timeout, env={"REAPAIR_SELECTOR": selector})
         if result.died:
             raise SandboxError("The sandbox ended while the tests ran in it.")
-        found = sandbox.exec(
-            f"cat {folder}/report 2>/dev/null; rm -rf {folder}", output_limit=_REPORT_LIMIT
-        )
-        return _report(command, recorded(found.text, result), result)
+        found = sandbox.exec(["cat", f"{folder}/report"], output_limit=_REPORT_LIMIT)
+        return result, found.text
 
 
-def _script(folder: str, command: str) -> str:
+def _script(folder: str, command: str, options: str = "-p reapair_recorder") -> str:
     """Let every pytest that the command starts load our recorder, which tidies up behind itself."""
+    options = f" {options} -o cache_dir={folder}/cache"
+    command = re.sub(r"\bPYTHONPATH=", f"PYTHONPATH={folder}:", command)
     return (
         'command -v python >/dev/null || python() { python3 "$@"; }\n'
-        f'export REAPAIR_FOLDER={folder} REAPAIR_TOP="$(pwd -P)"\n'
-        'export REAPAIR_PYTHONPATH="${PYTHONPATH-}" REAPAIR_PYTEST_ADDOPTS="${PYTEST_ADDOPTS-}"\n'
+        f'export REAPAIR_FOLDER={folder} REAPAIR_OPTIONS="{options}" REAPAIR_TOP="$(pwd -P)"\n'
         f'export PYTHONPATH={folder}"${{PYTHONPATH:+:$PYTHONPATH}}"\n'
-        f'export PYTEST_ADDOPTS="${{PYTEST_ADDOPTS-}} -p reapair_recorder '
-        f'-o cache_dir={folder}/cache"\n'
+        f'export PYTEST_ADDOPTS="${{PYTEST_ADDOPTS-}}{options}"\n'
         f"{{ {command}\n}} 2>&1"
     )
 
@@ -129,9 +136,9 @@ def _recorder() -> bytes:
     return (resources.files("reapair.tools") / "pytest_recorder.py").read_bytes()
 
 
-def _report(command: str, outcome: Outcome | None, result: ExecResult) -> TestReport:
-    output = plain(result.stdout)
-    outcome = outcome or unittest_outcome(output)
+def _report(command: str, outcome: Outcome | None, result: ExecResult, folder: str) -> TestReport:
+    output = plain(result.stdout).replace(folder, "/tmp/tests")  # noqa: S108 - only shown
+    outcome = outcome or unittest_outcome(output) or verbose_outcome(output)
     if outcome is None and not re.search(r"\bpytest\b", command):
         status: Status = "passed" if result.ok else "failed"
         failures = {} if result.ok else {command: _end(output, 4_000)}

@@ -47,5 +47,5 @@ def fill(sandbox: Sandbox, files: Mapping[str, str | bytes]) -> None:
 
 def diff(sandbox: Sandbox) -> str:
     """Return everything changed since HEAD, new files included."""
-    script = "git add -A -N . && git diff --no-color --no-ext-diff HEAD"
+    script = "git add -A -N . && git diff --no-color --no-ext-diff --binary HEAD"
     return sandbox.exec(script).stdout.decode("utf-8", "surrogateescape")

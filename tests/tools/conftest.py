@@ -31,9 +31,12 @@ def slug(empty: Sandbox) -> Sandbox:
 
 Call = Callable[..., Observation]
 
+RUNNER = TestRunner("PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest")
+"""Without the plugins that happen to be installed beside us: they take seconds to load."""
+
 
 def calling(sandbox: Sandbox, baseline: TestReport | None = None) -> Call:
-    tools = standard_tools(TestRunner(), lambda: baseline, diff)
+    tools = standard_tools(RUNNER, lambda: baseline, diff)
     box = Toolbox(tools, lambda: sandbox)
 
     def call(name: str, **arguments: Any) -> Observation:
