@@ -12,7 +12,7 @@ from reapair.sandbox.channel import Channel, fits
 from reapair.sandbox.docker_exec import USER, Outcome, Outputs, run_once
 from reapair.sandbox.guard import Guard, overfull
 from reapair.sandbox.labels import owner_labels
-from reapair.sandbox.limits import COMMAND_ENVIRONMENT, HOME, MIB, TMP, Limits
+from reapair.sandbox.limits import COMMAND_ENVIRONMENT, HOME, MIB, SEALED_PROBE, TMP, Limits
 from reapair.sandbox.output import HeadTail, Listener
 from reapair.sandbox.results import result, unusable
 
@@ -96,8 +96,7 @@ class DockerSandbox(Sandbox):
             self.container = self._create(self._api)
             self._lease = self._api.attach_socket(self.container, params={"stdin": 1, "stream": 1})
             self._api.start(self.container)
-            if self.exec(["/bin/sh", "-c", "command -v bash >/dev/null"]).ok:
-                self._shell = "bash"
+            self._probe()
         except (DockerException, OSError) as error:
             self.close()
             raise SandboxError(f"{self.kind} could not start a sandbox: {error}") from error
@@ -155,6 +154,15 @@ class DockerSandbox(Sandbox):
                 api.remove_container(self.container, v=True, force=True)
         api.close()
 
+    def _probe(self) -> None:
+        """Find the shell, and make sure that the network is really gone."""
+        probed = self.exec(["/bin/sh", "-c", f"command -v bash\n{SEALED_PROBE}"])
+        if probed.died or not (probed.ok or self._setup):
+            self.close()
+            reason = "has a network" if probed.exit_code else "ended at once"
+            raise SandboxError(f"The container that {self.kind} has started {reason}.")
+        self._shell = "bash" if probed.stdout else "/bin/sh"
+
     def _create(self, api: APIClient) -> str:
         created = api.create_container(
             self._image,
@@ -168,6 +176,7 @@ class DockerSandbox(Sandbox):
             working_dir=WORKSPACE,
             labels=owner_labels(self._run_id),
             healthcheck={"test": ["NONE"]},
+            use_config_proxy=False,  # an address with a password, perhaps
             host_config=api.create_host_config(**self._host_config(api)),
         )
         return str(created["Id"])

@@ -178,7 +178,7 @@ class DockerEngine(Engine):
                 f"The image {name} is neither here nor can it be pulled: {error}. "
                 "Pull or build it first, or leave --image out."
             ) from error
-        return name
+        return self._image_id(name) or name
 
     def _build(self, repository: str, dockerfile: str, complaint: str) -> str:
         from docker.errors import DockerException

@@ -17,7 +17,7 @@ from reapair.sandbox.base import OUTPUT_LIMIT, ExecResult, Sandbox, SandboxError
 from reapair.sandbox.cgroup import ControlGroup, control_group
 from reapair.sandbox.environment import Engine, Environment, environment_key, install
 from reapair.sandbox.guard import Guard, overfull
-from reapair.sandbox.limits import COMMAND_ENVIRONMENT, TMP, Limits
+from reapair.sandbox.limits import COMMAND_ENVIRONMENT, SEALED_PROBE, TMP, Limits
 from reapair.sandbox.output import HeadTail, Listener, by_line
 from reapair.sandbox.process import Job, run
 from reapair.sandbox.results import result, unusable
@@ -99,13 +99,14 @@ class HostedSandbox(Sandbox):
                     (self._root / name).mkdir()
             self._group = control_group(self.limits)
             self.begin()
-            works = self.exec(["/bin/sh", "-c", "exit 0"])
+            sealed = self.kind != "none" and not self.setup
+            works = self.exec(["/bin/sh", "-c", SEALED_PROBE if sealed else "exit 0"])
         except OSError as error:
             self.close()
             raise SandboxError(f"{self.kind} could not make a sandbox: {error}") from error
         if not works.ok:
             self.close()
-            words = works.stderr.decode("utf-8", "replace").strip()
+            words = works.stderr.decode("utf-8", "replace").strip() or "there is a network"
             raise SandboxError(f"{self.kind} could not start a command: {words}")
 
     def exec(

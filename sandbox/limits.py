@@ -28,6 +28,12 @@ class Limits:
 HOME = "/home/agent"
 TMP = "/tmp"  # noqa: S108 - the sandbox's own
 
+SEALED_PROBE = """routes=0
+while read -r line; do routes=$((routes + 1)); done </proc/net/route
+[ $routes -le 1 ]
+"""
+"""Script for `sh` that fails where there is a way to any network."""
+
 COMMAND_ENVIRONMENT = {
     "HOME": HOME,
     "LANG": "C.UTF-8",
