@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reapair.agent.handover import (
     HandoverError,
     apply_to_work_tree,
+    is_applied,
     slugify,
     to_branch,
     write_patch,
@@ -77,39 +78,52 @@ def _result(session: Session, reason: ExitReason, steps: int, summary: str, erro
 
 
 def _hand_over(session: Session, result: Result, patch: bytes) -> None:
-    """Give the patch to the user, by the one way that was asked for."""
-    settings, repository = session.settings, session.workspace.repository
-    note = ""
+    """Give the patch to the user by the one way that was asked for; once, also after a crash."""
+    begun = session.run.of_kind("handover")
+    if not begun:
+        session.run.append("handover", result.steps, intent=True)
     try:
-        if settings.patch:
-            write_patch(settings.patch, patch)
-            result.patch_file = settings.patch
-        elif result.verdict not in HANDED_OVER:
-            note = "A refuted patch is not handed over; it is kept with the run."
-        elif settings.apply:
-            apply_to_work_tree(repository, patch)
-            result.applied = True
-        elif session.workspace.snapshot.dirty and not _holds_on_head(session, patch, result):
-            note = (
-                "The change holds on your work tree but not on HEAD alone, so no branch was made. "
-                f"Apply it with: git apply {result.directory / 'patch.diff'}"
-            )
-        else:
-            title = session.issue.strip().partition("\n")[0].lstrip("# ").strip()
-            message = f"{title[:72]}\n\n{result.summary}".strip() + "\n"
-            result.branch = to_branch(repository, patch, slug=slugify(title), message=message)
+        result.note = _deliver(session, result, patch, again=bool(begun))
     except HandoverError as error:
         result.handover_failed = True
-        note = str(error)
-    result.note = note
+        result.note = str(error)
     session.run.append(
         "handover",
         result.steps,
         branch=result.branch,
         applied=result.applied,
         patch_file=str(result.patch_file) if result.patch_file else None,
-        note=note,
+        note=result.note,
     )
+
+
+def _deliver(session: Session, result: Result, patch: bytes, *, again: bool) -> str:
+    """Hand over and return a line for people, mostly empty. Raises HandoverError."""
+    settings, repository = session.settings, session.workspace.repository
+    if settings.patch:
+        write_patch(settings.patch, patch)
+        result.patch_file = settings.patch
+    elif result.verdict not in HANDED_OVER:
+        return "A refuted patch is not handed over; it is kept with the run."
+    elif settings.apply:
+        if not (again and is_applied(repository, patch)):
+            apply_to_work_tree(repository, patch)
+        result.applied = True
+    elif session.workspace.snapshot.dirty and not _holds_on_head(session, patch, result):
+        return (
+            "The change holds on your work tree but not on HEAD alone, so no branch was made. "
+            f"Apply it with: git apply {result.directory / 'patch.diff'}"
+        )
+    else:
+        title = session.issue.strip().partition("\n")[0].lstrip("# ").strip()
+        result.branch = to_branch(
+            repository,
+            patch,
+            slug=slugify(title),
+            message=f"{title[:72]}\n\n{result.summary}".strip() + "\n",
+            when=int(session.run.events[0].ts),
+        )
+    return ""
 
 
 def _holds_on_head(session: Session, patch: bytes, result: Result) -> bool:

@@ -75,7 +75,8 @@ def to_branch(
         wanted = f"{commit}\n" + (f"^{head}\n" if head else "")
         pack = store.git("pack-objects", "--revs", "--stdout", "-q", stdin=wanted.encode())
         user.git("unpack-objects", "-q", stdin=pack)
-        return _create_branch(user, f"agent/{slugify(slug)}", commit, signed)
+        name = f"agent/{slugify(slug)}"
+        return _create_branch(user, name, commit, signed, repeatable=when is not None)
 
 
 def apply_to_work_tree(repository: Path, patch: bytes) -> None:
@@ -158,11 +159,13 @@ def _patched_tree(store: GitStore, head: str | None, patch: bytes) -> str:
     return store.git("write-tree").decode().strip()
 
 
-def _create_branch(user: Repository, name: str, commit: str, signed: dict[str, str]) -> str:
+def _create_branch(
+    user: Repository, name: str, commit: str, signed: dict[str, str], *, repeatable: bool
+) -> str:
     """Point the first free of name, name-2, name-3 … to the commit."""
     for number in range(1, _TRIES):
         branch = name if number == 1 else f"{name}-{number}"
-        if _points_to(user, branch) == commit:
+        if repeatable and _points_to(user, branch) == commit:
             return branch
         if _is_taken(user, branch):
             continue
