@@ -127,10 +127,12 @@ def resume(
     key = settings.api_key.get_secret_value() if settings.api_key else None
 
     def job(on_event: Callable[[Event], None]) -> Result:
-        from reapair.agent.run import find
+        from reapair.agent.run import Run
+        from reapair.agent.runs import find
         from reapair.agent.solve import resume as resume_run
 
-        return resume_run(find(run_id, settings.runs), api_key=key, on_event=on_event)
+        directory = find(run_id, settings.runs)
+        return resume_run(Run(directory, directory.name), api_key=key, on_event=on_event)
 
     _show(job, settings, as_json=json)
 
@@ -160,6 +162,46 @@ def doctor(
     from reapair.agent.doctor import diagnose
 
     _exit(0 if show_checks(diagnose(settings), as_json=json) else 3)
+
+
+@app.command()
+def runs(
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per run.")] = False,
+) -> None:
+    """List the runs that are kept, the latest first."""
+    from reapair.agent.console import show_runs
+    from reapair.agent.runs import summaries
+
+    show_runs(summaries(_settings({}).runs), as_json=json)
+
+
+@app.command()
+def show(
+    run_id: Annotated[str, typer.Argument(help="The run, or the beginning of its id.")],
+    tokens: Annotated[bool, typer.Option(help="What each request cost.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The events as they are stored.")] = False,
+) -> None:
+    """Show a run again: its steps, its diff, its verdict."""
+    from reapair.agent.console import show_run
+    from reapair.agent.run import RunError
+    from reapair.agent.runs import find
+
+    try:
+        directory = find(run_id, _settings({}).runs)
+    except RunError as error:
+        _fail(2, str(error))
+    show_run(directory, _short(directory), tokens=tokens, as_json=json)
+
+
+@app.command()
+def clean(
+    older_than: Annotated[float, typer.Option(help="Days since a run's last event.")] = 30.0,
+) -> None:
+    """Remove old runs; none that is at work."""
+    from reapair.agent.runs import clean as clean_runs
+
+    removed = clean_runs(older_than, _settings({}).runs)
+    typer.echo(f"{len(removed)} runs removed")
 
 
 def _settings(given: dict[str, Any]) -> Settings:

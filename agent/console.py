@@ -9,14 +9,17 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.result import Result, Verdict
+from reapair.agent.run import read_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from rich.console import Console
 
     from reapair.agent.doctor import Check
     from reapair.agent.events import Event
+    from reapair.agent.runs import Summary
 
 _UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
@@ -63,6 +66,51 @@ def show_checks(checks: Iterable[Check], *, as_json: bool) -> bool:
     return not failed
 
 
+def show_runs(runs: Iterable[Summary], *, as_json: bool) -> None:
+    """Show the runs as a table, or as one JSON object each."""
+    if as_json:
+        for run in runs:
+            facts = asdict(run) | {"directory": str(run.directory)}
+            sys.stdout.write(json.dumps(facts) + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("run", "issue", "repository", "state", "verdict", "steps", "age", box=None)
+    for run in runs:
+        issue, place = clean(run.issue)[:50], clean(run.repository.rpartition("/")[2])
+        row = (run.id, issue, place, run.state, run.verdict, str(run.steps), _age(run.age))
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def show_run(directory: Path, shown_as: str, *, tokens: bool, as_json: bool) -> None:
+    """Show a stored run the way it looked when it ran."""
+    from rich.console import Console
+
+    screen = Screen(Console())
+    result = None
+    for event in read_events(directory):
+        if as_json:
+            print_json(event)
+        elif not tokens:
+            screen.show(event)
+        elif event.kind in ("response", "discarded", "compaction"):
+            screen.tokens(event)
+        if event.kind == "run_finished":
+            result = Result.model_validate(event.data["result"])
+    if result and not (as_json or tokens):
+        screen.result(result, shown_as)
+
+
 class Screen:
     """Shows a run on a terminal, or as plain lines where there is none."""
 
@@ -88,7 +136,7 @@ class Screen:
 
     def _on_snapshot(self, event: Event) -> None:
         for path in event.data["left_out"]:
-            self._line(f"  snapshot: left out {path}, which looks like a secret", "dim")
+            self._line(f"  snapshot: left out {path} (a secret, or too large to go in)", "dim")
 
     def _on_environment(self, event: Event) -> None:
         kind = event.data["sandbox"]
@@ -117,6 +165,21 @@ class Screen:
         on = f" on {event.data['on']}" if "on" in event.data else ""
         self._line(f"  proof{on}: {event.data['evidence']['verdict']}", "dim")
 
+    def tokens(self, event: Event) -> None:
+        """Show what one request cost, or what a compaction freed."""
+        data = event.data
+        if event.kind == "compaction":
+            self._line(f"{event.step:>3}  compaction: {data['before']} to {data['after']} tokens")
+            return
+        usage = data["usage"]
+        prompt, cached = usage["prompt_tokens"] or 0, usage["cached_tokens"] or 0
+        self._line(
+            f"{event.step:>3}  {prompt:>7} prompt, {cached:>7} reused, {prompt - cached:>6} "
+            f"recomputed, {usage['completion_tokens'] or 0:>6} generated ("
+            f"{usage['reasoning_tokens'] or 0} reasoning), {_speed(usage, 'prefill')} prefill, "
+            f"{_speed(usage, 'decode')} decode"
+        )
+
     def result(self, result: Result, directory: str) -> None:
         """Show how the run ended: diff, verdict, evidence, hand-over, where it is kept."""
         if result.patch:
@@ -141,6 +204,11 @@ class Screen:
         for line in patch.splitlines():
             style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
             self._line(line, style)
+
+
+def _speed(usage: dict[str, Any], phase: str) -> str:
+    speed = usage[f"{phase}_tokens_per_second"]
+    return f"{speed:.0f} tokens/s" if speed else "?"
 
 
 def _call(name: str, arguments: dict[str, Any]) -> str:

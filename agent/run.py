@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,19 +23,6 @@ def runs_directory() -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("agent") / "runs"
-
-
-def find(run_id: str, root: Path | None = None) -> Run:
-    """Open the run whose id begins with `run_id`. Raises RunError for none, or for several."""
-    root = root or runs_directory()
-    found = sorted(path.name for path in root.glob("*") if path.name.startswith(run_id))
-    if run_id in found:
-        found = [run_id]
-    if not found:
-        raise RunError(f"There is no run {run_id} in {root}.")
-    if len(found) > 1:
-        raise RunError(f"{run_id} could be any of {', '.join(found[:5])}: give more of the id.")
-    return Run(root / found[0], found[0])
 
 
 class Run:
@@ -124,17 +111,32 @@ def _lock(path: Path) -> IO[str]:
     return handle
 
 
-def _recover(log: IO[bytes]) -> Iterable[Event]:
+def read_events(directory: Path) -> list[Event]:
+    """Return the whole events of a run without taking it; empty when there is no log."""
+    try:
+        with (directory / "events.jsonl").open("rb") as log:
+            return [event for event, _ in _parse(log)]
+    except FileNotFoundError:
+        return []
+
+
+def _recover(log: IO[bytes]) -> Iterator[Event]:
     """Read the log back and cut off a last line that a crash left unfinished."""
     log.seek(0)
     good = 0
+    for event, size in _parse(log):
+        good += size
+        yield event
+    log.truncate(good)
+
+
+def _parse(log: IO[bytes]) -> Iterator[tuple[Event, int]]:
+    """Yield events and the bytes of their lines, up to the first that is not whole."""
     for line in log:
         try:
             event = Event.from_json(line.decode("ascii"))
         except (ValueError, TypeError):
-            break
+            return
         if not line.endswith(b"\n"):
-            break
-        good += len(line)
-        yield event
-    log.truncate(good)
+            return
+        yield event, len(line)

@@ -1,0 +1,91 @@
+"""The runs that are kept: listing and reading them, also while they are at work."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from reapair.agent.events import Event
+from reapair.agent.run import RunError, read_events, runs_directory
+
+State = Literal["running", "finished", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run in a few words. `age` is in seconds since its last event."""
+
+    id: str
+    directory: Path
+    issue: str
+    repository: str
+    state: State
+    verdict: str
+    steps: int
+    age: float
+
+
+def summaries(root: Path | None = None) -> Iterator[Summary]:
+    """Yield the runs below `root` (default: the user's), the latest first."""
+    places = [path for path in (root or runs_directory()).glob("*") if path.is_dir()]
+    for directory in sorted(places, key=lambda path: path.stat().st_mtime, reverse=True):
+        events = read_events(directory)
+        if events and events[0].kind == "run_started":
+            yield _summary(directory, events)
+
+
+def _summary(directory: Path, events: list[Event]) -> Summary:
+    results = [event.data["result"] for event in events if event.kind == "run_finished"]
+    started = events[0].data
+    finished = events[-1].kind == "run_finished"
+    return Summary(
+        id=directory.name,
+        directory=directory,
+        issue=started["issue"].strip().partition("\n")[0].lstrip("# "),
+        repository=started["repository"],
+        state="running" if is_held(directory) else "finished" if finished else "stopped",
+        verdict=results[-1]["evidence"]["verdict"] if results else "",
+        steps=max(event.step for event in events),
+        age=time.time() - events[-1].ts,
+    )
+
+
+def is_held(directory: Path) -> bool:
+    """Tell whether a process is at work on the run."""
+    try:
+        with (directory / "lock").open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def find(run_id: str, root: Path | None = None) -> Path:
+    """Return the directory of the run whose id begins with `run_id`.
+
+    Raises RunError when there is none, or more than one.
+    """
+    root = root or runs_directory()
+    found = sorted(path.name for path in root.glob("*") if path.name.startswith(run_id))
+    if run_id in found:
+        found = [run_id]
+    if not found:
+        raise RunError(f"There is no run {run_id}. See them all with: agent runs")
+    if len(found) > 1:
+        raise RunError(f"{run_id} could be any of {', '.join(found[:5])}. Give more of the id.")
+    return root / found[0]
+
+
+def clean(older_than_days: float, root: Path | None = None) -> list[str]:
+    """Remove the runs whose last event is older, but none that is at work; return their ids."""
+    removed = []
+    for summary in summaries(root):
+        if summary.state != "running" and summary.age > older_than_days * 86_400:
+            shutil.rmtree(summary.directory)
+            removed.append(summary.id)
+    return removed
