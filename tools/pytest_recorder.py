@@ -2,6 +2,7 @@
 
 Never imported here: `tools.testing` sends the text. It speaks the Python and pytest of the project
 under repair, whatever their age, so it uses neither annotations nor anything new.
+PYTEST_DONT_REWRITE: it has no assertions.
 """
 # mypy: ignore-errors
 
@@ -70,6 +71,7 @@ def pytest_configure(config):
     sys._reapair_recorder = True
     if _SELECTOR:
         config.args[:] = [os.path.join(_TOP, _SELECTOR)]
+        config.option.dist = "no"  # workers of pytest-xdist would take the command's own paths
     config.option.maxfail = 0
     config.option.continue_on_collection_errors = True
     config.option.tbstyle = "short"
