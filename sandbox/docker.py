@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reapair.sandbox.base import OUTPUT_LIMIT, WORKSPACE, ExecResult, Kind, Sandbox, SandboxError
 from reapair.sandbox.channel import Channel, fits
-from reapair.sandbox.docker_exec import USER, Outcome, Outputs, run_once
+from reapair.sandbox.docker_exec import USER, Outcome, Outputs, disk_use, run_once
 from reapair.sandbox.guard import Guard, overfull
 from reapair.sandbox.labels import owner_labels
 from reapair.sandbox.limits import COMMAND_ENVIRONMENT, HOME, MIB, SEALED_PROBE, TMP, Limits
@@ -117,10 +117,8 @@ class DockerSandbox(Sandbox):
         variables = dict(env or {})
         if problem := unusable(argv, variables):
             return problem
-        outputs = (
-            HeadTail(output_limit, self._listener),
-            HeadTail(output_limit, self._listener),
-        )
+        listener = self._listener
+        outputs = HeadTail(output_limit, listener), HeadTail(output_limit, listener)
         api = self.api
         try:
             with Guard(timeout, self._overfull) as guard:
@@ -280,19 +278,14 @@ class DockerSandbox(Sandbox):
         return output
 
     def _overfull(self) -> bool:
-        """Look at the disk from inside: the engine may be on another machine."""
         from docker.errors import DockerException
 
-        script = f"df -Pk {WORKSPACE} | tail -n 1; du -sxk {WORKSPACE} {HOME} 2>/dev/null"
         try:
             with contextlib.closing(self._connect()) as api:
-                looking = api.exec_create(self.container, ["/bin/sh", "-c", script], user=USER)
-                output: bytes = api.exec_start(looking["Id"])
-            disk, *trees = [line.split() for line in output.splitlines()]
-            used = sum(int(tree[0]) for tree in trees)
-            return overfull(used * 1024, int(disk[3]) * 1024, self._limits.disk)
+                used, free = disk_use(api, self.container, (WORKSPACE, HOME))
         except (DockerException, SandboxError, OSError, ValueError, IndexError):
             return False  # the command's own thread finds out what is wrong
+        return overfull(used, free, self._limits.disk)
 
     def _note_oom(self, kills: int) -> bool:
         new, self._oom_kills = kills > self._oom_kills, max(kills, self._oom_kills)

@@ -170,3 +170,16 @@ def _exit_code(api: APIClient, exec_id: str) -> int | None:
             return int(state["ExitCode"])
         time.sleep(0.02)
     return None
+
+
+def disk_use(api: APIClient, container: str, folders: Sequence[str]) -> tuple[int, int]:
+    """Return the bytes that folders take, and those free on the disk of the first.
+
+    Looked at from inside, since the engine may be on another machine. Raises ValueError or
+    IndexError where the image has no `df` or `du`.
+    """
+    script = f"df -Pk {folders[0]} | tail -n 1; du -sxk {' '.join(folders)} 2>/dev/null"
+    looking = api.exec_create(container, ["/bin/sh", "-c", script], user=USER)
+    output: bytes = api.exec_start(looking["Id"])
+    disk, *trees = [line.split() for line in output.splitlines()]
+    return sum(int(tree[0]) for tree in trees) * 1024, int(disk[3]) * 1024
