@@ -178,7 +178,7 @@ def nearest(path: str, names: list[str], most: int = 5) -> list[str]:
     if same:
         return same[:most]
     stems = sorted({posixpath.basename(name) for name in names[:50_000]})
-    like = difflib.get_close_matches(base, stems, n=most, cutoff=0.7)
+    like = difflib.get_close_matches(base, stems, n=3, cutoff=0.75)
     similar = [name for stem in like for name in names if posixpath.basename(name) == stem]
     return list(dict.fromkeys(similar))[:most]
 

@@ -25,7 +25,7 @@ LINES = 250
 HEAD = 30
 """Lines shown of a large source file above its outline."""
 
-ENTRIES = 150
+ENTRIES = 200
 """Most entries of an outline or of a directory."""
 
 
@@ -144,7 +144,7 @@ def _tree(path: str, names: list[str]) -> str:
         depth -= 1
         rows = _rows(inside, depth)
     if len(rows) > ENTRIES:
-        rows = [*rows[:ENTRIES], f"[{len(rows) - ENTRIES} more: use search with a glob]"]
+        rows = [*rows[:ENTRIES], f"[{len(rows) - ENTRIES} more: list them with bash]"]
     return "\n".join([title, *rows])
 
 

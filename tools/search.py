@@ -24,6 +24,7 @@ FILES_PARSED = 12
 
 _OUTPUT_LIMIT = 4 * 1024 * 1024
 _WIDTH = 160
+_HEADERS = ("def ", "class ", "async def ")
 
 
 class SearchParameters(Parameters):
@@ -148,12 +149,14 @@ def _nothing(arguments: SearchParameters, path: str, note: str) -> str:
     advice = "Try a shorter pattern, (?i) to ignore case, or a wider path."
     if re.search(r"\\[|(){}+?]", arguments.pattern) and not note:
         advice = "Operators have no backslash: a|b finds both; \\| and \\( are literal."
-    return f"{note}No matches for {arguments.pattern!r} in {where}{names}. {advice}"
+    return f"{note}No matches for '{_one_line(arguments.pattern)}' in {where}{names}. {advice}"
 
 
 def _summary(pattern: str, found: list[_File], most: int, note: str, sandbox: Sandbox) -> str:
     total = sum(len(file.lines) for file in found)
-    head = f"{note}{count(total, 'match')} for {pattern!r} in {count(len(found), 'file')}"
+    head = (
+        f"{note}{count(total, 'match')} for '{_one_line(pattern)}' in {count(len(found), 'file')}"
+    )
     blocks, left = [head], most
     share = most if len(found) == 1 else max(LINES_OF_A_FILE, most // len(found))
     shown_files = 0
@@ -173,6 +176,10 @@ def _summary(pattern: str, found: list[_File], most: int, note: str, sandbox: Sa
         more = f" and {len(rest) - 10} more files" if len(rest) > 10 else ""
         blocks.append(f"Not shown: {names}{more}. Narrow with path, glob or a longer pattern.")
     return clip("\n".join(blocks), tail=0.1)
+
+
+def _one_line(pattern: str) -> str:
+    return clip_line(pattern.replace("\n", "\\n"), _WIDTH)
 
 
 def _shown(line: str, pattern: str) -> str:
@@ -196,10 +203,13 @@ def _block(
     rows = [f"{file.path} ({count(len(file.lines), 'match')})"]
     inside: Definition | None = None
     for number, line in lines:
-        around = enclosing(known, number)
-        if around is not None and around != inside and around.start != number:
-            rows.append(f"  in {around.name} (lines {around.start}-{around.end}):")
-        inside = around
+        begins = line.lstrip().startswith(_HEADERS)
+        around = enclosing(known, number, but_not_at=begins)
+        # The line of a definition says itself where it is, unless the last heading says otherwise.
+        if around != inside and not (begins and inside is None):
+            inside = around
+            place = f"in {around.name} (lines {around.start}-{around.end})" if around else "outside"
+            rows.append(f"  {place}:")
         rows.append(f"{number:>5}\t{_shown(line.rstrip(), pattern)}")
     if len(lines) < len(file.lines):
         rows.append(f"  [{len(file.lines) - len(lines)} more in this file]")

@@ -37,13 +37,13 @@ def definitions(text: str) -> list[Definition]:
     return list(_walk(_tree(text), "", 0))
 
 
-def enclosing(found: list[Definition], line: int) -> Definition | None:
-    """Return the innermost definition that holds a line (from 1)."""
-    return max(
-        (entry for entry in found if entry.start <= line <= entry.end),
-        key=lambda entry: entry.start,
-        default=None,
-    )
+def enclosing(found: list[Definition], line: int, *, but_not_at: bool = False) -> Definition | None:
+    """Return the innermost definition that holds a line (from 1).
+
+    With `but_not_at` the line is the header of a definition itself, and what is around it counts.
+    """
+    around = [entry for entry in found if entry.start <= line <= entry.end]
+    return max(around[:-1] if but_not_at else around, key=lambda entry: entry.start, default=None)
 
 
 def syntax_errors(text: str) -> list[int]:

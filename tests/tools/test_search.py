@@ -131,6 +131,24 @@ def test_patterns_cannot_become_commands_or_options(slug: Sandbox, pattern: str)
     assert not slug.exec("test -e pwned").ok
 
 
+def test_every_line_stands_under_what_it_is_in(empty: Sandbox) -> None:
+    fill(
+        empty,
+        {
+            "a.py": "def one():\n    return x1\n\n\nclass Two:\n    @wraps\n    def x2(self):\n"
+            "        return x3\n\n    def x4(self):\n        pass\n\n\nx5 = 1\n"
+        },
+    )
+    assert search(empty, pattern=r"x\d").text == (
+        "5 matches for 'x\\d' in 1 file\na.py (5 matches)\n"
+        "  in one (lines 1-2):\n    2\t    return x1\n"
+        "  in Two (lines 5-11):\n    7\t    def x2(self):\n"
+        "  in Two.x2 (lines 6-8):\n    8\t        return x3\n"
+        "  in Two (lines 5-11):\n   10\t    def x4(self):\n"
+        "  outside:\n   14\tx5 = 1"
+    )
+
+
 def test_deep_definitions_are_named(empty: Sandbox) -> None:
     fill(empty, {"a.py": "class A:\n    @property\n    def b(self):\n        return needle\n"})
     assert search(empty, pattern="needle").text.endswith(
