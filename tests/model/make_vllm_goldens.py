@@ -2,7 +2,7 @@
 
 Runs vLLM's parser classes as its server does, whole and token by token, without weights or GPU:
 
-    python -m venv v && v/bin/pip install torch transformers xgrammar aiohttp fastapi mistral_common ...
+    python -m venv v && v/bin/pip install torch transformers xgrammar aiohttp fastapi ...
     v/bin/pip download --no-deps vllm==0.33.0 && unzip -d x vllm-*.whl 'vllm/*.py'
     PYTHONPATH=x v/bin/python make_vllm_goldens.py x > goldens/vllm.jsonl
 

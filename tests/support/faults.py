@@ -197,7 +197,7 @@ ENDING = [
     _case("nothing but narration", O.FINAL_TEXT, *[_text("I will.")] * 5, ends=E.NO_SUBMIT),
     _case("nothing but refusals", O.REFUSED, *[{"fault": "filtered"}] * 3, ends=E.FORMAT_ERROR),
     _case("nothing but repetition", O.REPETITION, *[{"fault": "endless"}] * 5, ends=E.LOOP),
-    _case("prompt that never fits", O.OVERFLOW, *[{"fault": "overflow"}] * 3, ends=E.CONTEXT_LIMIT),
+    _case("prompt that never fits", O.OVERFLOW, *[{"fault": "overflow"}] * 9, ends=E.CONTEXT_LIMIT),
     _case("mistake of ours", O.BAD_REQUEST, {"fault": "bad_request"}, ends=E.MODEL_ERROR),
     _case("500 that must not be retried", O.BAD_REQUEST, {"fault": "internal"},
           dialects=LLAMA, ends=E.MODEL_ERROR),
