@@ -96,6 +96,10 @@ class Toolbox:
             return Observation(
                 f"There is no tool {name!r}. The tools are: {', '.join(self._tools)}.", ok=False
             )
+        arguments = {key: _sound(value) for key, value in arguments.items()}
+        zero = [key for key, value in arguments.items() if isinstance(value, str) and "\0" in value]
+        if zero:
+            return Observation(f"{name} was not called: {zero[0]} holds a zero byte.", ok=False)
         try:
             parsed = tool.parameters.model_validate(arguments)
         except ValidationError as error:
@@ -104,6 +108,13 @@ class Toolbox:
             return tool.run(parsed, self._sandbox())
         except ToolError as error:
             return Observation(str(error), ok=False)
+
+
+def _sound(value: Any) -> Any:
+    """Join surrogate pairs and replace lone halves, which no file and no command can hold."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def schema(tool: Tool[Any]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ _NETWORK = re.compile(
     r"|Name or service not known|Failed to establish a new connection"
 )
 _INTERACTIVE = re.compile(
-    r"^\s*(?:vim?|nano|emacs|less|more|top|htop|man|gdb|ipython|python3?|node|irb|bash|sh)\s*$"
-    r"|\bgit\s+(?:rebase\s+-i|add\s+-[ip]|commit\s*$)|\bpdb\b|\btail\s+-[fF]\b",
+    r"^[ \t]*(?:vim?|nano|emacs|less|more|top|htop|man|gdb|ipython|python3?|node|irb|bash|sh)"
+    r"[ \t]*$|\bgit\s+(?:rebase\s+-i|add\s+-[ip]|commit[ \t]*$)|\bpdb\b|\btail\s+-[fF]\b",
     re.MULTILINE,
 )
 
@@ -54,8 +54,6 @@ class Bash(Tool[BashParameters]):
         command = arguments.command.replace("\r\n", "\n")
         if not command.strip():
             raise ToolError("command is empty.")
-        if "\0" in command:
-            raise ToolError("command holds a zero byte.")
         seconds = min(max(arguments.timeout or DEFAULT_TIMEOUT, 1), MOST_SECONDS)
         result = sandbox.exec(f"{_PRELUDE}{command}\n", timeout=seconds)
         if result.died:

@@ -155,17 +155,22 @@ def _visible(row: str) -> str:
 
 def _with_line_endings(original: str, plain: str, change: Replacement) -> str:
     """Apply the change to the original text, keeping every line ending outside of what changed."""
-    start, end, new = change.start, change.end, change.new
-    while start < end and new and plain[start] == new[0]:
-        start, new = start + 1, new[1:]
-    while start < end and new and plain[end - 1] == new[-1]:
-        end, new = end - 1, new[:-1]
+    gone, new = plain[change.start : change.end], change.new
+    head = _shared(gone, new)
+    tail = _shared(gone[head:][::-1], new[head:][::-1])
+    start, end, new = change.start + head, change.end - tail, new[head : len(new) - tail]
     if "\r\n" not in original:
         return original[:start] + new + original[end:]
     begin, stop = _offset(original, start), _offset(original, end)
     if _ending(original, begin) == "\r\n":
         new = new.replace("\n", "\r\n")
     return original[:begin] + new + original[stop:]
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters they begin with that are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _offset(original: str, position: int) -> int:

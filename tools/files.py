@@ -103,7 +103,7 @@ def relative(path: str) -> str:
     Raises ToolError for an empty path and for one that climbs out with `..`.
     """
     cleaned = path.strip()
-    if not cleaned or "\0" in cleaned:
+    if not cleaned:
         raise ToolError("path is empty. Give a path relative to the repository root.")
     if cleaned == WORKSPACE or cleaned.startswith(f"{WORKSPACE}/"):
         cleaned = cleaned[len(WORKSPACE) :].lstrip("/") or "."

@@ -57,7 +57,7 @@ def find(text: str, old: str, new: str) -> Replacement:
     """
     places = occurrences(text, old)
     if len(places) > 1:
-        raise SeveralMatches([text.count("\n", 0, at) + 1 for at in places], exactly=True)
+        raise SeveralMatches(_lines_of(text, places), exactly=True)
     if places:
         return Replacement(places[0], places[0] + len(old), new)
     variants = without_numbers(old, new)
@@ -81,6 +81,15 @@ def occurrences(text: str, part: str) -> list[int]:
     while place >= 0:
         found.append(place)
         place = text.find(part, place + 1)
+    return found
+
+
+def _lines_of(text: str, places: Sequence[int]) -> list[int]:
+    line, done, found = 1, 0, []
+    for place in places:
+        line += text.count("\n", done, place)
+        done = place
+        found.append(line)
     return found
 
 
@@ -203,6 +212,7 @@ def _replacement(lines: Sequence[str], changes: Sequence[Hunk], note: str) -> Re
 
 def nearest_lines(lines: Sequence[str], wanted: Sequence[str]) -> range | None:
     """Return the stretch of lines most like those wanted, or None when nothing is like them."""
+    wanted = wanted[:_MOST_LINES]
     keys, sought = [squeezed(line) for line in lines], [squeezed(line) for line in wanted]
     start = _best_start(keys, sought, lambda start: _agreement(lines, wanted, start))
     if start is None:
@@ -244,12 +254,13 @@ def _best_start(
         return max(best, key=agreement)
     longest = sorted(range(len(sought)), key=lambda index: -len(sought[index]))
     for offset in longest[:3]:
-        near = difflib.get_close_matches(sought[offset], list(where)[:20_000], n=1, cutoff=0.6)
+        near = difflib.get_close_matches(sought[offset], list(where)[:5_000], n=1, cutoff=0.6)
         if near:
             return where[near[0]][0] - offset
     return None
 
 
+_MOST_LINES = 300
 _MOST_PLACES = 200
 _CANDIDATES = 8
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
 
 from reapair.sandbox.base import ExecResult
 from reapair.tools.observation import clip, stable
@@ -30,6 +32,17 @@ class Outcome:
     running: str | None = None
 
 
+class _Entry(BaseModel):
+    """A line of the recorder. Tests can write there too, so nothing about it is believed."""
+
+    kind: Literal["collect", "start", "report", "end"]
+    id: str = ""
+    when: str = ""
+    outcome: str = ""
+    text: str = ""
+    output: list[tuple[str, str]] = []
+
+
 def recorded(text: str, result: ExecResult) -> Outcome | None:
     """Read the recorder's lines; None where there are none. The last may be cut off."""
     entries = list(_entries(text))
@@ -37,20 +50,18 @@ def recorded(text: str, result: ExecResult) -> Outcome | None:
         return None
     outcome, begun = Outcome(), dict[str, None]()
     for entry in entries:
-        test = str(entry.get("id", ""))
-        match entry.get("kind"):
-            case "collect":
-                outcome.collected_ok = False
-                outcome.statuses[test] = "error"
-                outcome.failures[test] = condensed(entry)
-            case "start":
-                begun[test] = None
-            case "report":
-                _take(outcome, test, entry)
-                if entry.get("when") == "teardown":
-                    begun.pop(test, None)
-            case "end":
-                begun.clear()
+        if entry.kind == "collect":
+            outcome.collected_ok = False
+            outcome.statuses[entry.id] = "error"
+            outcome.failures[entry.id] = _condensed(entry)
+        elif entry.kind == "start":
+            begun[entry.id] = None
+        elif entry.kind == "report":
+            _take(outcome, entry)
+            if entry.when == "teardown":
+                begun.pop(entry.id, None)
+        else:
+            begun.clear()
     for test in begun:
         outcome.running = outcome.running or test
         outcome.statuses[test] = "failed"
@@ -58,29 +69,24 @@ def recorded(text: str, result: ExecResult) -> Outcome | None:
     return outcome
 
 
-def _entries(text: str) -> Iterable[dict[str, Any]]:
+def _entries(text: str) -> Iterable[_Entry]:
     for line in text.splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            yield entry
+        with suppress(ValidationError):
+            yield _Entry.model_validate_json(line)
 
 
-def _take(outcome: Outcome, test: str, entry: dict[str, Any]) -> None:
+def _take(outcome: Outcome, entry: _Entry) -> None:
     """Take one phase of a test: a failure stays, and outside of the call it is an error."""
-    said, when = entry.get("outcome"), entry.get("when")
     status: Status | None = None
-    if said == "failed":
-        status = "failed" if when == "call" else "error"
-        outcome.failures.setdefault(test, condensed(entry))
-    elif said == "skipped":
+    if entry.outcome == "failed":
+        status = "failed" if entry.when == "call" else "error"
+        outcome.failures.setdefault(entry.id, _condensed(entry))
+    elif entry.outcome == "skipped":
         status = "skipped"
-    elif said == "passed" and when == "call":
+    elif entry.outcome == "passed" and entry.when == "call":
         status = "passed"
-    if status and outcome.statuses.get(test) not in ("failed", "error"):
-        outcome.statuses[test] = status
+    if status and outcome.statuses.get(entry.id) not in ("failed", "error"):
+        outcome.statuses[entry.id] = status
 
 
 def _cut_off(result: ExecResult) -> str:
@@ -95,19 +101,18 @@ _FRAME = re.compile(r"^(\S.*?):(\d+): ")
 _OUTSIDE = ("/", "..", "<")
 
 
-def condensed(entry: dict[str, Any]) -> str:
+def _condensed(entry: _Entry) -> str:
     """Keep the frames inside the repository, the assertion, and the end of captured output."""
     kept: list[str] = []
     inside = True
-    for line in str(entry.get("text", "")).split("\n"):
+    for line in entry.text.split("\n"):
         frame = _FRAME.match(line)
         if frame:
             inside = not frame.group(1).startswith(_OUTSIDE)
         if line.startswith("E ") or (inside and line.strip()):
             kept.append(line.rstrip())
     parts = [clip("\n".join(kept), FAILURE_LIMIT)]
-    output = entry.get("output")
-    for title, captured in output if isinstance(output, list) else []:
+    for title, captured in entry.output:
         if captured.strip():
             parts.append(f"{title}:\n{clip(captured.strip(), CAPTURED_LIMIT)}")
     return stable("\n".join(parts))

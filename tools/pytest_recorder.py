@@ -30,6 +30,12 @@ if _FOLDER:
     _restore("PYTHONPATH", os.pathsep.join(path for path in _paths if path != _FOLDER))
 
 
+def _text(value, most=20000):
+    """Return text that is sound UTF-8 and not endless."""
+    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    return text if len(text) <= most else text[: most // 2] + "\n" + text[-most // 2 :]
+
+
 def _write(**entry):
     with open(os.path.join(_FOLDER, "report"), "a") as stream:
         stream.write(json.dumps(entry) + "\n")
@@ -43,11 +49,11 @@ class _Recorder:
         """Return the id relative to the top of the repository, wherever pytest was started."""
         path, separator, rest = nodeid.partition("::")
         full = os.path.realpath(os.path.join(self._root, path))
-        return os.path.relpath(full, _TOP).replace(os.sep, "/") + separator + rest
+        return _text(os.path.relpath(full, _TOP).replace(os.sep, "/") + separator + rest)
 
     def pytest_collectreport(self, report):
         if report.failed:
-            _write(kind="collect", id=self._id(report.nodeid), text=str(report.longrepr))
+            _write(kind="collect", id=self._id(report.nodeid), text=_text(report.longrepr))
 
     def pytest_runtest_logstart(self, nodeid):
         _write(kind="start", id=self._id(nodeid))
@@ -56,8 +62,8 @@ class _Recorder:
         entry = {"kind": "report", "id": self._id(report.nodeid), "when": report.when}
         entry["outcome"] = report.outcome
         if report.failed:
-            entry["text"] = str(report.longrepr)
-            entry["output"] = [[title, text[-4000:]] for title, text in report.sections]
+            entry["text"] = _text(report.longrepr)
+            entry["output"] = [[title, _text(text, 4000)] for title, text in report.sections]
         _write(**entry)
 
     def pytest_sessionfinish(self, exitstatus):

@@ -69,7 +69,7 @@ class RunTests(Tool[RunTestsParameters]):
             for part in (
                 _failures(report),
                 _counts(report, selector, timeout),
-                _changes(report, self._baseline(), before),
+                _changes(report, selector, self._baseline(), before),
             )
             if part
         )
@@ -152,10 +152,16 @@ def _counts(report: TestReport, selector: str, timeout: int) -> str:
     return text
 
 
-def _changes(report: TestReport, baseline: TestReport | None, last: TestReport | None) -> str:
+def _changes(
+    report: TestReport, selector: str, baseline: TestReport | None, last: TestReport | None
+) -> str:
     rows = []
     if baseline is not None:
-        rows.append(f"Against the untouched repository: {_difference(baseline, report)}")
+        told = _difference(baseline, report)
+        gone = set(baseline.having("passed")) - report.statuses.keys()
+        if gone and selector == "all":
+            told += f"; {_part('passed there and did not run now', gone)}"
+        rows.append(f"Against the untouched repository: {told}")
     if last is not None:
         rows.append(f"Against your last run: {_difference(last, report)}")
     return "\n".join(rows)

@@ -34,7 +34,10 @@ def is_python(path: str) -> bool:
 
 def definitions(text: str) -> list[Definition]:
     """Return classes, functions and methods in the order of the text; functions' insides not."""
-    return list(_walk(_tree(text), "", 0))
+    try:
+        return list(_walk(_tree(text), "", 0))
+    except RecursionError:
+        return []
 
 
 def enclosing(found: list[Definition], line: int, *, but_not_at: bool = False) -> Definition | None:
@@ -49,7 +52,10 @@ def enclosing(found: list[Definition], line: int, *, but_not_at: bool = False) -
 def syntax_errors(text: str) -> list[int]:
     """Return the lines (from 1) where the text cannot be Python, whatever its version."""
     root = _tree(text)
-    found = set(_errors(root)) if root.has_error else set()
+    try:
+        found = set(_errors(root)) if root.has_error else set()
+    except RecursionError:
+        found = {1}
     return sorted(found | set(_layout_errors(text)))
 
 

@@ -218,6 +218,16 @@ def test_new_syntax_errors_are_told_and_old_ones_are_not(empty: Sandbox) -> None
     assert "Syntax error" not in edit(empty, "new.txt", "", "def f(:\n").text
 
 
+def test_hostile_source_is_only_text(empty: Sandbox) -> None:
+    deep = "x = " + "(" * 20_000 + "\n"
+    fill(empty, {"f.py": "y = 1\n"})
+    assert edit(empty, "f.py", "y = 1\n", deep).ok
+    assert edit(empty, "g.txt", "", " \n" * 200_000).ok
+    assert edit(empty, "g.txt", " ", "x").text.startswith(
+        "Nothing was changed: old_str stands 200000 times in g.txt, at lines 1, 2, 3"
+    )
+
+
 def test_existing_tests_are_marked(slug: Sandbox) -> None:
     assert edit(slug, "tests/test_core.py", "a..b", "a.b").data["test_file"] is True
     assert edit(slug, "tests/test_new.py", "", "x = 1\n").data["test_file"] is False

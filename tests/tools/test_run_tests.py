@@ -57,6 +57,16 @@ def test_selectors_are_taken_as_they_are_meant(call: Call, selector: str) -> Non
     assert call("run_tests", selector=selector).data["counts"] == "1 failed, 1 passed"
 
 
+def test_tests_that_are_gone_are_told(slug: Sandbox) -> None:
+    call = calling(slug, RUNNER.run(slug, "all", 60))
+    slug.write("tests/test_core.py", b"def test_other():\n    pass\n")
+    assert call("run_tests", selector="all").text == (
+        "all: 1 passed\n\nAgainst the untouched repository: "
+        "1 new and passing (tests/test_core.py::test_other); "
+        "1 passed there and did not run now (tests/test_core.py::test_simple)"
+    )
+
+
 def test_a_hanging_test_and_a_crash(empty: Sandbox) -> None:
     fill(empty, {"test_h.py": "import time\n\ndef test_hang():\n    time.sleep(600)\n"})
     call = calling(empty)

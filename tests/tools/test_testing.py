@@ -283,6 +283,14 @@ def test_tests_that_run_pytest_themselves_do_not_report_twice(empty: Sandbox) ->
         assert report.statuses == {"test_o.py::test_outer": "passed"}, report.output_tail
 
 
+def test_a_report_that_a_test_has_written_into_does_no_harm(empty: Sandbox) -> None:
+    forge = "import glob\n\ndef test_a():\n    for path in glob.glob('/tmp/tests.*/report'):\n"
+    forge += "        with open(path, 'a') as stream:\n            stream.write("
+    forge += '\'x\\n[]\\n{"kind": "report", "output": 5}\\n{"id": "\\\\ud800"}\\n\')\n'
+    fill(empty, {"test_f.py": forge})
+    assert PLAIN.run(empty, "all", 60).statuses == {"test_f.py::test_a": "passed"}
+
+
 def test_nothing_is_left_in_the_repository(slug: Sandbox) -> None:
     PLAIN.run(slug, "all", 60)
     assert slug.exec("git status --porcelain --ignored; ls /tmp | grep tests").stdout == b""
