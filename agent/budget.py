@@ -71,6 +71,7 @@ class Budget:
             count=self._count,
             summarise=lambda: self._summarise() if reason == "budget" else "",
             diff=lambda: session.workspace.recorded_patch().decode("utf-8", "replace"),
+            looping=reason == "loop",
         )
         after = self._count(made.apply(messages))
         session.run.append(

@@ -75,6 +75,7 @@ def plan(
     count: Callable[[Sequence[Message]], int],
     summarise: Callable[[], str],
     diff: Callable[[], str],
+    looping: bool = False,
 ) -> Plan:
     """Return the mildest compaction after which the prompt has at most `target` tokens.
 
@@ -85,10 +86,11 @@ def plan(
         count: returns the tokens of a conversation.
         summarise: returns the model's summary, or "" when it can't give one; called once at most.
         diff: returns the change made so far.
+        looping: the last turns repeat themselves, so none of them is kept.
     """
     turns = _turns(messages)
     mild = Plan(_stubs(messages, turns[-4] if len(turns) >= 4 else OPENING), [], len(messages))
-    if count(mild.apply(messages)) <= target:
+    if not looping and count(mild.apply(messages)) <= target:
         return mild
     summary = summarise()
     # A quarter of the target for each, at about three bytes a token.
@@ -100,7 +102,7 @@ def plan(
         diff=clip(diff(), bytes_each),
     )
     insert: list[Message] = [{"role": "user", "content": clip(digest, bytes_each * 2)}]
-    for keep in (3, 2, 1, 0):
+    for keep in (0,) if looping else (3, 2, 1, 0):
         start = turns[-keep] if 0 < keep <= len(turns) else len(messages)
         if keep > len(turns):
             continue

@@ -107,3 +107,22 @@ def test_a_run_reads_far_more_than_fits(tmp_path: Path, context: int) -> None:
     assert len(compactions) >= 3
     assert all(each["after"] < each["before"] for each in compactions)
     assert not [e for e in log if e["kind"] == "discarded" and e["data"]["outcome"] == "overflow"]
+
+
+@pytest.mark.engine
+def test_a_loop_is_warned_about_and_cut_at_last(tmp_path: Path) -> None:
+    task = own_tasks(tmp_path / "tasks")[0]
+    same = [turn("read", path="calc.py")] * 7
+    with ScriptedServer([*same, *script(task, task.gold)]) as server:
+        chosen = Settings(base_url=server.base_url, runs=tmp_path / "runs")
+        result = solve(task.issue, task.repository, chosen)
+        rewritten = server.rewritten()
+    assert result.verdict is Verdict.REGRESSION_FREE
+    log = [json.loads(line) for line in (result.directory / "events.jsonl").open()]
+    warned = [
+        e for e in log if e["kind"] == "tool_result" and "same result" in e["data"]["content"]
+    ]
+    assert warned
+    [cut] = [e["data"] for e in log if e["kind"] == "compaction"]
+    assert cut["reason"] == "loop"
+    assert len(rewritten) == 1
