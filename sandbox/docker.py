@@ -154,12 +154,13 @@ class DockerSandbox(Sandbox):
 
     def _probe(self) -> None:
         """Find the shell, and make sure that the network is really gone."""
-        probed = self.exec(["/bin/sh", "-c", f"command -v bash\n{SEALED_PROBE}"])
-        if probed.died or not (probed.ok or self._setup):
+        bash = self.exec(["/bin/sh", "-c", "command -v bash >/dev/null"])
+        if bash.died:
+            raise SandboxError(f"The container that {self.kind} has started ended at once.")
+        if not (self._setup or self.exec(["/bin/sh", "-c", SEALED_PROBE]).ok):
             self.close()
-            reason = "has a network" if probed.exit_code else "ended at once"
-            raise SandboxError(f"The container that {self.kind} has started {reason}.")
-        self._shell = "bash" if probed.stdout else "/bin/sh"
+            raise SandboxError(f"The container that {self.kind} has started has a network.")
+        self._shell = "bash" if bash.ok else "/bin/sh"
 
     def _create(self, api: APIClient) -> str:
         created = api.create_container(
