@@ -22,7 +22,7 @@ from reapair.sandbox.base import OUTPUT_LIMIT, ExecResult, Sandbox
 from reapair.tools.base import ToolError
 from reapair.tools.edit import Edit, EditParameters
 
-EACH = 20
+EACH = 14
 """Edits for each kind of fault."""
 
 Verdict = Literal["right", "hinted", "unhelpful", "wrong"]

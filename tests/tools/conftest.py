@@ -13,12 +13,24 @@ from reapair.tools import Observation, TestReport, TestRunner, Toolbox, standard
 from support.workspaces import SLUG, diff, fill
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
-def empty(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Sandbox]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+def empty() -> Iterator[Sandbox]:
     with LocalSandbox("test") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def shared_slug() -> Iterator[Sandbox]:
+    """The package with one bug, for tests that leave it as it is."""
+    with LocalSandbox("test") as sandbox:
+        fill(sandbox, SLUG)
         yield sandbox
 
 

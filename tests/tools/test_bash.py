@@ -37,31 +37,31 @@ def bash(sandbox: Sandbox, command: str, **more: object) -> Observation:
         ("echo a\r\necho b\r\n", "a\nb\n[exit code 0]"),
     ],
 )
-def test_output_and_exit_code(slug: Sandbox, command: str, text: str) -> None:
-    observation = bash(slug, command)
+def test_output_and_exit_code(shared_slug: Sandbox, command: str, text: str) -> None:
+    observation = bash(shared_slug, command)
     assert observation.text == text
     assert observation.ok == observation.text.count("[exit code 0]")
 
 
-def test_a_syntax_error_is_told_by_the_line_of_the_command(slug: Sandbox) -> None:
-    text = bash(slug, "echo a\nfor in x").text
+def test_a_syntax_error_is_told_by_the_line_of_the_command(shared_slug: Sandbox) -> None:
+    text = bash(shared_slug, "echo a\nfor in x").text
     assert "line 2: syntax error" in text
     assert "trap" not in text
 
 
-def test_much_output_keeps_head_and_tail(slug: Sandbox) -> None:
-    text = bash(slug, "seq 1 5000").text
+def test_much_output_keeps_head_and_tail(shared_slug: Sandbox) -> None:
+    text = bash(shared_slug, "seq 1 5000").text
     assert len(text.encode()) <= OBSERVATION_LIMIT + 20
     assert text.startswith("1\n2\n")
     assert text.endswith("\n5000\n[exit code 0]")
     assert "lines left out ...]\n" in text
-    flood = bash(slug, "cd slug; seq 1 200000; exit 2").text
+    flood = bash(shared_slug, "cd slug; seq 1 200000; exit 2").text
     assert "\n200000\n[exit code 2]\n[the output was too long to keep" in flood
     assert flood.endswith("[ended in slug; the next call starts in /testbed again]")
 
 
-def test_a_command_out_of_time(slug: Sandbox) -> None:
-    observation = bash(slug, "echo begun; sleep 60", timeout=1)
+def test_a_command_out_of_time(shared_slug: Sandbox) -> None:
+    observation = bash(shared_slug, "echo begun; sleep 60", timeout=1)
     assert not observation.ok
     assert observation.text == (
         "begun\n[ended after 1 seconds, with everything it had started]\n"
@@ -70,17 +70,17 @@ def test_a_command_out_of_time(slug: Sandbox) -> None:
     assert observation.data == {"exit_code": None, "timed_out": True}
 
 
-def test_hints(slug: Sandbox) -> None:
-    assert bash(slug, "python3").text.endswith(
+def test_hints(shared_slug: Sandbox) -> None:
+    assert bash(shared_slug, "python3").text.endswith(
         "[nothing can be typed in here: give the command all it needs at once]"
     )
     unreachable = "echo 'Could not resolve host: example.org' >&2; exit 6"
-    assert bash(slug, unreachable).text.endswith(
+    assert bash(shared_slug, unreachable).text.endswith(
         "[there is no network: work with what is installed]"
     )
-    assert "[nothing" not in bash(slug, "python3 -c 'print(1)'").text
+    assert "[nothing" not in bash(shared_slug, "python3 -c 'print(1)'").text
 
 
-def test_commands_that_are_none(slug: Sandbox) -> None:
-    assert bash(slug, " \n").text == "command is empty."
-    assert bash(slug, "echo \0").text == "bash was not called: command holds a zero byte."
+def test_commands_that_are_none(shared_slug: Sandbox) -> None:
+    assert bash(shared_slug, " \n").text == "command is empty."
+    assert bash(shared_slug, "echo \0").text == "bash was not called: command holds a zero byte."

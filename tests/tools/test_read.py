@@ -13,31 +13,33 @@ def read(sandbox: Sandbox, **arguments: object) -> Observation:
     return Toolbox([Read()], lambda: sandbox).call("read", dict(arguments))
 
 
-def test_a_file_has_numbered_lines(slug: Sandbox) -> None:
-    assert read(slug, path="slug/__init__.py").text == (
+def test_a_file_has_numbered_lines(shared_slug: Sandbox) -> None:
+    assert read(shared_slug, path="slug/__init__.py").text == (
         "slug/__init__.py (lines 1-1 of 1)\n    1\tfrom slug.core import slugify"
     )
 
 
 @pytest.mark.parametrize("path", ["slug/core.py", "./slug/core.py", "/testbed/slug/core.py"])
-def test_paths_may_be_absolute(slug: Sandbox, path: str) -> None:
-    assert read(slug, path=path).text.startswith("slug/core.py (lines 1-7 of 7)\n    1\timport re")
+def test_paths_may_be_absolute(shared_slug: Sandbox, path: str) -> None:
+    assert read(shared_slug, path=path).text.startswith(
+        "slug/core.py (lines 1-7 of 7)\n    1\timport re"
+    )
 
 
 @pytest.mark.parametrize(
     ("start", "end", "shown"),
     [(2, 3, "2-3"), (6, None, "6-7"), (None, 2, "1-2"), (0, 99, "1-7"), (5, -1, "5-7")],
 )
-def test_ranges(slug: Sandbox, start: int | None, end: int | None, shown: str) -> None:
-    observation = read(slug, path="slug/core.py", start_line=start, end_line=end)
+def test_ranges(shared_slug: Sandbox, start: int | None, end: int | None, shown: str) -> None:
+    observation = read(shared_slug, path="slug/core.py", start_line=start, end_line=end)
     assert observation.text.startswith(f"slug/core.py (lines {shown} of 7)\n")
 
 
-def test_ranges_that_are_none_are_explained(slug: Sandbox) -> None:
-    assert read(slug, path="slug/core.py", start_line=9).text == (
+def test_ranges_that_are_none_are_explained(shared_slug: Sandbox) -> None:
+    assert read(shared_slug, path="slug/core.py", start_line=9).text == (
         "slug/core.py has only 7 lines; start_line is 9."
     )
-    backwards = read(slug, path="slug/core.py", start_line=5, end_line=3)
+    backwards = read(shared_slug, path="slug/core.py", start_line=5, end_line=3)
     assert not backwards.ok
     assert backwards.text == "end_line 3 lies before start_line 5."
 
@@ -154,20 +156,23 @@ def test_binary_and_huge_files_are_refused(empty: Sandbox) -> None:
     )
 
 
-def test_the_nearest_names_are_offered(slug: Sandbox) -> None:
+def test_the_nearest_names_are_offered(shared_slug: Sandbox) -> None:
     assert (
-        read(slug, path="core.py").text == "There is no file core.py. Did you mean: slug/core.py?"
+        read(shared_slug, path="core.py").text
+        == "There is no file core.py. Did you mean: slug/core.py?"
     )
-    assert read(slug, path="src/slug/core.py").text.endswith("Did you mean: slug/core.py?")
-    assert read(slug, path="test_cor.py").text.endswith("Did you mean: tests/test_core.py?")
-    assert read(slug, path="zzz").text == "There is no file zzz. Use search to find the place."
+    assert read(shared_slug, path="src/slug/core.py").text.endswith("Did you mean: slug/core.py?")
+    assert read(shared_slug, path="test_cor.py").text.endswith("Did you mean: tests/test_core.py?")
+    assert (
+        read(shared_slug, path="zzz").text == "There is no file zzz. Use search to find the place."
+    )
 
 
-def test_paths_outside_are_refused(slug: Sandbox) -> None:
-    assert read(slug, path="../etc/passwd").text.startswith(
+def test_paths_outside_are_refused(shared_slug: Sandbox) -> None:
+    assert read(shared_slug, path="../etc/passwd").text.startswith(
         "../etc/passwd lies outside the repository."
     )
-    assert not read(slug, path=" ").ok
+    assert not read(shared_slug, path=" ").ok
 
 
 def test_names_cannot_become_commands_or_options(empty: Sandbox) -> None:

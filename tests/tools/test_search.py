@@ -25,8 +25,8 @@ tests/test_core.py (3 matches)
    10\t    assert slugify("a..b") == "a-b\""""
 
 
-def test_matches_are_summarised_by_file_tests_last(slug: Sandbox) -> None:
-    assert search(slug, pattern="slugify").text == SUMMARY
+def test_matches_are_summarised_by_file_tests_last(shared_slug: Sandbox) -> None:
+    assert search(shared_slug, pattern="slugify").text == SUMMARY
 
 
 @pytest.mark.parametrize("missing", [["rg"], ["rg", "git"]])
@@ -61,12 +61,14 @@ class Hiding(Sandbox):
         return self._inner.exec(f"PATH=~/bin\n{command}", **options)
 
 
-def test_path_and_glob_narrow(slug: Sandbox) -> None:
-    assert search(slug, pattern="slugify", path="slug").text.startswith("2 matches")
-    assert search(slug, pattern="slugify", path="slug/core.py").text.startswith("1 match ")
-    assert search(slug, pattern="slugify", glob="test_*.py").text.startswith("3 matches")
-    assert search(slug, pattern="slugify", glob="slug/*.py").text.startswith("2 matches")
-    assert search(slug, pattern="slugify", path="/testbed/tests").text.startswith("3 matches")
+def test_path_and_glob_narrow(shared_slug: Sandbox) -> None:
+    assert search(shared_slug, pattern="slugify", path="slug").text.startswith("2 matches")
+    assert search(shared_slug, pattern="slugify", path="slug/core.py").text.startswith("1 match ")
+    assert search(shared_slug, pattern="slugify", glob="test_*.py").text.startswith("3 matches")
+    assert search(shared_slug, pattern="slugify", glob="slug/*.py").text.startswith("2 matches")
+    assert search(shared_slug, pattern="slugify", path="/testbed/tests").text.startswith(
+        "3 matches"
+    )
 
 
 def test_new_files_count_and_ignored_ones_do_not(slug: Sandbox) -> None:
@@ -77,15 +79,15 @@ def test_new_files_count_and_ignored_ones_do_not(slug: Sandbox) -> None:
     )
 
 
-def test_nothing_found_says_what_to_try(slug: Sandbox) -> None:
-    assert search(slug, pattern="zzz", path="slug").text == (
+def test_nothing_found_says_what_to_try(shared_slug: Sandbox) -> None:
+    assert search(shared_slug, pattern="zzz", path="slug").text == (
         "No matches for 'zzz' in slug. Try a shorter pattern, (?i) to ignore case, or a wider path."
     )
-    assert "a|b finds both" in search(slug, pattern=r"slugify\|zzz").text
+    assert "a|b finds both" in search(shared_slug, pattern=r"slugify\|zzz").text
 
 
-def test_a_bad_pattern_is_searched_literally(slug: Sandbox) -> None:
-    text = search(slug, pattern="slugify(text").text
+def test_a_bad_pattern_is_searched_literally(shared_slug: Sandbox) -> None:
+    text = search(shared_slug, pattern="slugify(text").text
     assert text.startswith(
         "Not a valid regular expression (unclosed group); searched for the literal text.\n"
         "1 match for"
@@ -119,16 +121,16 @@ def test_binary_files_are_left_out(empty: Sandbox) -> None:
     )
 
 
-def test_a_missing_path_offers_the_nearest(slug: Sandbox) -> None:
-    assert search(slug, pattern="x", path="slug/cor.py").text.endswith(
+def test_a_missing_path_offers_the_nearest(shared_slug: Sandbox) -> None:
+    assert search(shared_slug, pattern="x", path="slug/cor.py").text.endswith(
         "Did you mean: slug/core.py?"
     )
 
 
 @pytest.mark.parametrize("pattern", ["-e", "--files", "$(touch pwned)", "'", "a'b\"c", "\\"])
-def test_patterns_cannot_become_commands_or_options(slug: Sandbox, pattern: str) -> None:
-    assert search(slug, pattern=pattern).text
-    assert not slug.exec("test -e pwned").ok
+def test_patterns_cannot_become_commands_or_options(shared_slug: Sandbox, pattern: str) -> None:
+    assert search(shared_slug, pattern=pattern).text
+    assert not shared_slug.exec("test -e pwned").ok
 
 
 def test_every_line_stands_under_what_it_is_in(empty: Sandbox) -> None:
