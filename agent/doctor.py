@@ -14,6 +14,7 @@ from typing import Any, Literal
 from reapair.agent.model import advice
 from reapair.agent.model.client import Client
 from reapair.agent.model.outcomes import REASONING_IN_CONTENT
+from reapair.agent.model.probe import Probe
 from reapair.agent.model.request import can_stream, is_known
 from reapair.agent.model.servers import detect, find_local
 from reapair.agent.model.types import (
@@ -107,12 +108,17 @@ def _model_checks(base_url: str | None, api_key: str | None, model: str | None) 
         yield Check("server", "failed", detail, mend)
         return
     client = Client(found, api_key=api_key, max_tokens=2_048)
-    examination = _Examination(client)
+    pairs = Client(
+        found, api_key=api_key, max_tokens=2_048, overrides={"parallel_tool_calls": True}
+    )
+    examination = _Examination(client, pairs)
     yield Check("server", "ok", f"{found.kind} {found.version} at {found.base_url}")
     yield _name(found)
     yield from examination.tool_calls()
     # Some servers know their context only once they have loaded the model, by now they have.
     yield _context(client.server)
+    if found.kind == "llama.cpp":
+        yield _slots(found, api_key)
     yield from examination.reasoning()
     yield from examination.cache()
     if client.refused:
@@ -125,8 +131,9 @@ def _model_checks(base_url: str | None, api_key: str | None, model: str | None) 
 class _Examination:
     """The checks that need answers from the model; one client, one growing conversation."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, pairs: Client) -> None:
         self._client = client
+        self._pairs = pairs
         self._kind = client.server.kind
         self._tools = [schema(Read()), schema(Edit()), schema(Bash())]
         self._system: Message = {"role": "system", "content": render("system")}
@@ -150,6 +157,18 @@ class _Examination:
         request = f"Call edit with path a.xml, an empty old_str, and this new_str:\n{_XML}"
         edits = _calls("edit", new_str=_XML)
         yield self._lesser("call with XML in it", request, edits, self._tools)
+        yield self._pair()
+
+    def _pair(self) -> Check:
+        """Ask for two calls in one reply; runs ask for one, but must not lose a second."""
+        request = _user("Call read for a.py and read for b.py, both in this one reply.")
+        options = RequestOptions(thinking=False)
+        answer = self._pairs.ask([self._system, request], self._tools, options)
+        paths = [call.arguments.get("path") for call in answer.calls]
+        if paths == ["a.py", "b.py"]:
+            return Check("two calls in a reply", "ok", "both parsed, in order")
+        detail = f"did not arrive as asked for: {len(answer.calls)} of 2"
+        return Check("two calls in a reply", "warning", detail, "Runs ask for one call at a time.")
 
     def reasoning(self) -> Iterator[Check]:
         """Check that reasoning comes apart from the text, and that earlier reasoning is kept."""
@@ -283,6 +302,18 @@ def _context(server: Server) -> Check:
     if size < COMFORTABLE_CONTEXT:
         return Check("context", "warning", f"{size} tokens: long runs will be compacted", mend)
     return Check("context", "ok", f"{size} tokens")
+
+
+def _slots(server: Server, api_key: str | None) -> Check:
+    """Say how many slots share llama.cpp's context: one is right for one run."""
+    probe = Probe(server.base_url, api_key, timeout=10.0)
+    with probe.client:
+        slots = probe.get(f"{probe.root}/props").dict().get("total_slots")
+    if not isinstance(slots, int):
+        return Check("slots", "warning", "the server does not tell", "Start it with --props.")
+    if slots > 1:
+        return Check("slots", "warning", f"{slots} share the context", advice.CACHE["llama.cpp"])
+    return Check("slots", "ok", "1")
 
 
 def _git() -> Check:

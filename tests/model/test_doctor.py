@@ -37,6 +37,9 @@ def good(body: dict[str, Any]) -> dict[str, Any]:
         new = asked.partition("new_str:\n")[2]
         edit = {"path": "a.xml", "old_str": "", "new_str": new}
         return {"tool_calls": [{"name": "edit", "arguments": edit}]}
+    if "both" in asked:
+        paths = ("a.py", "b.py")
+        return {"tool_calls": [{"name": "read", "arguments": {"path": path}} for path in paths]}
     if "README.md" in asked:
         read = {"name": "read", "arguments": {"path": "README.md"}}
         return {"reasoning": "I read it.", "tool_calls": [read]}
