@@ -138,21 +138,18 @@ def test_apply_and_patch(calc: Task, tmp_path: Path) -> None:
     assert branches.stdout.split() == ["*", "main"]
 
 
-def _containers() -> set[str]:
+def _containers(run: str) -> list[str]:
     listed = subprocess.run(
-        ["docker", "ps", "-aq", "--filter", "label=io.reapair.run"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return set(listed.stdout.split())
+        ["docker", "ps", "-aq", "--filter", f"label=io.reapair.run={run}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return listed.stdout.split()
 
 
 @pytest.mark.engine
 @pytest.mark.docker
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_container_outlives_the_process(calc: Task, tmp_path: Path, how: signal.Signals) -> None:
-    before = _containers()
     slow = [turn("bash", command="setsid sleep 300 & sleep 300", timeout=400)]
     with ScriptedServer(slow) as server:
         process = subprocess.Popen(
@@ -161,16 +158,15 @@ def test_no_container_outlives_the_process(calc: Task, tmp_path: Path, how: sign
             cwd=calc.repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=ENVIRONMENT | {"XDG_STATE_HOME": str(tmp_path / "state")},
         )  # fmt: skip
-        logs = tmp_path / "state" / "agent" / "runs"
-        _until(
-            lambda: any('"tool_intent"' in log.read_text() for log in logs.glob("*/events.jsonl"))
-        )
-        assert _containers() - before
+        runs = tmp_path / "state" / "agent" / "runs"
+        _until(lambda: any('"tool_intent"' in log.read_text() for log in runs.glob("*/*.jsonl")))
+        [run] = [path.name for path in runs.iterdir()]
+        assert _containers(run)
         process.send_signal(how)
         code = process.wait(timeout=60)
     expected = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
     assert code == expected[how]
-    _until(lambda: not _containers() - before)
+    _until(lambda: not _containers(run))
 
 
 def _until(condition: object, seconds: float = 60.0) -> None:
