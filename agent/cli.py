@@ -58,6 +58,7 @@ def solve(
     api_key: Annotated[Text, typer.Option(help="Key for --base-url.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Steps before the end.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Minutes before the end.")] = None,
+    project: Annotated[Path | None, typer.Option(help="Folder to work for in a monorepo.")] = None,
     setup_command: Annotated[Text, typer.Option(help="Installs what tests need; network.")] = None,
     test_command: Annotated[Text, typer.Option(help="Runs the whole test suite.")] = None,
     image: Annotated[Text, typer.Option(help="Container image to work in.")] = None,
@@ -79,6 +80,7 @@ def solve(
         "api_key": api_key,
         "max_steps": max_steps,
         "max_minutes": max_minutes,
+        "project": project.absolute() if project else None,
         "setup_command": setup_command,
         "test_command": test_command,
         "image": image,
@@ -135,6 +137,43 @@ def resume(
         return resume_run(Run(directory, directory.name), api_key=key, on_event=on_event)
 
     _show(job, settings, as_json=json)
+
+
+@app.command()
+def prepare(
+    project: Annotated[Path | None, typer.Option(help="Folder to work for in a monorepo.")] = None,
+    setup_command: Annotated[Text, typer.Option(help="Installs what tests need; network.")] = None,
+    test_command: Annotated[Text, typer.Option(help="Runs the whole test suite.")] = None,
+    image: Annotated[Text, typer.Option(help="Container image to work in.")] = None,
+    sandbox: Annotated[Text, typer.Option(help="docker, podman, bubblewrap, none or auto.")] = None,
+    shell: Annotated[bool, typer.Option("--shell", help="Then open a shell in it.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The result as one JSON object.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,  # noqa: ARG001
+) -> None:
+    """Make the environment of this repository and run its tests, without a model.
+
+    Exit code 0 only if at least one test passed, 4 otherwise.
+    """
+    from reapair.agent.prepare import prepare_and_show
+    from reapair.agent.solve import UsageError
+    from reapair.sandbox import SandboxError
+
+    given = {
+        "project": project.absolute() if project else None,
+        "setup_command": setup_command,
+        "test_command": test_command,
+        "image": image,
+        "sandbox": sandbox,
+    }
+    try:
+        ready = prepare_and_show(Path.cwd(), _settings(given), shell=shell, as_json=json)
+    except UsageError as error:
+        _fail(2, str(error))
+    except SandboxError as error:
+        _fail(4, str(error))
+    except KeyboardInterrupt:
+        _fail(130, "Stopped.")
+    _exit(0 if ready else 4)
 
 
 @app.command()

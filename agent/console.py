@@ -143,6 +143,8 @@ class Screen:
         self._line(f"  sandbox: {kind}", "dim")
         if kind == "none":
             self._line("  Not isolated: commands run as you, on this machine.", "yellow")
+        for note in event.data.get("notes", ()):
+            self._line(f"  environment: {note}", "yellow")
 
     def _on_baseline(self, event: Event) -> None:
         counts = ", ".join(f"{count} {name}" for name, count in event.data["counts"].items())

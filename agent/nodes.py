@@ -63,7 +63,7 @@ class Nodes:
             session.say("model", line)
         session.open()
         workspace.sandbox()
-        self._run.append("environment", sandbox=workspace.kind)
+        self._run.append("environment", **workspace.prepared.facts)
         return {"step": 0, "bad": 0, "wire": 0, "proofs": 0}
 
     def think(self, state: State) -> State:
@@ -124,6 +124,9 @@ class Nodes:
             last = call is calls[-1]
             notice = budget_notice(step, session.settings.max_steps) if last else ""
             self._answer(call, step, observation, notice)
+        if self._guard.exhausted:
+            self._budget.compact("loop", step)
+            self._guard.forget()
         self._run.sync()
         return {"next": "think", "step": step}
 
@@ -178,7 +181,7 @@ class Nodes:
                 "issue",
                 workspace=WORKSPACE,
                 issue=clip(self._session.issue, self._budget.issue_bytes),
-                test_command=self._session.settings.test_command,
+                test_command=self._session.workspace.prepared.test_command,
                 repository_map="",
             )
             return [

@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     image: str | None = None
     """Container image to work in; None takes our own base image."""
 
+    project: Path | None = None
+    """Folder whose nearest project, upwards, is set up and tested; None: the current one."""
+
     setup_command: str | None = None
     """Run once with network before the first step, to install what the tests need."""
 

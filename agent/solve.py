@@ -58,6 +58,8 @@ def solve(
     _import_in_background()
     settings = settings or Settings()
     top = repository_top(Path(repository))
+    project = project_folder(Path(repository), settings.project)
+    settings = settings.model_copy(update={"project": project})
     if not issue.strip():
         raise UsageError("The issue is empty. Give its text, a file, or - for standard input.")
     model = model or connect(settings)
@@ -100,7 +102,7 @@ def connect(settings: Settings) -> Model:
     from reapair.agent.model.servers import detect, find_local
 
     if settings.base_url is None:
-        found = find_local()
+        found = find_local(settings.model)
         if found is None:
             raise ModelError(NO_SERVER)
         return Client(found, api_key=None)
@@ -116,6 +118,17 @@ def repository_top(directory: Path) -> Path:
         if (candidate / ".git").exists():
             return candidate
     raise UsageError(f"{directory} is not inside a git repository. Run this in one, or git init.")
+
+
+def project_folder(directory: Path, project: Path | None) -> Path:
+    """Return the folder whose project is set up and tested; by default the directory itself.
+
+    Raises UsageError when it is no folder of the directory's repository.
+    """
+    top, folder = repository_top(directory), (directory / (project or "")).resolve()
+    if folder.is_dir() and folder.is_relative_to(top):
+        return folder
+    raise UsageError(f"{project} is no folder of the repository {top}. Give one with --project.")
 
 
 def _drive(

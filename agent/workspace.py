@@ -9,29 +9,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reapair.sandbox import SandboxError, choose
+from reapair.agent.environment import Prepared, prepare
+from reapair.sandbox import SandboxError
+from reapair.sandbox.hostgit import GitStore
 from reapair.sandbox.snapshot import Snapshot
 from reapair.tools import TestReport, TestRunner
 
 if TYPE_CHECKING:
     from reapair.agent.run import Run
     from reapair.agent.settings import Settings
-    from reapair.sandbox import Engine, Environment, Sandbox
+    from reapair.sandbox import Sandbox
 
 SUITE_SECONDS = 1800.0
 """Longest that a whole test suite may run."""
-
-MANIFESTS = (
-    "pyproject.toml",
-    "setup.py",
-    "setup.cfg",
-    "requirements*.txt",
-    "requirements/*.txt",
-    "tox.ini",
-    "uv.lock",
-    "poetry.lock",
-)
-"""Files that decide what the set-up installs: the environment is kept until one of them changes."""
 
 
 class Workspace:
@@ -46,14 +36,14 @@ class Workspace:
         self._run = run
         self._settings = settings
         self.repository = repository
+        self._store = run.directory / "store"
         self._open: list[Sandbox] = []
         self._main: Sandbox | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="baseline")
         self._baseline: Future[TestReport] | None = None
         self.runner = TestRunner(settings.test_command)
         self.snapshot: Snapshot
-        self._engine: Engine
-        self._environment: Environment
+        self.prepared: Prepared
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Take the snapshot, choose the engine, build the environment. Raises SandboxError.
@@ -61,17 +51,15 @@ class Workspace:
         A run that has a snapshot already, because it is resumed, keeps it.
         """
         self.snapshot = self._snapshot()
-        self._engine = choose(self._settings.sandbox, image=self._settings.image)
-        self._engine.sweep()
-        self._environment = self._engine.prepare(
-            self._manifests(), self._settings.setup_command, self.snapshot.load, say
-        )
+        store = GitStore(self._store, self.repository)
+        self.prepared = prepare(self.snapshot, store, self._settings, say)
+        if self.prepared.test_command:
+            self.runner.command = self.prepared.test_command
 
     def _snapshot(self) -> Snapshot:
-        store = self._run.directory / "store"
         for event in self._run.of_kind("snapshot"):
-            return Snapshot.open(store, event.data["tree"])
-        snapshot = Snapshot.of_work_tree(self.repository, store)
+            return Snapshot.open(self._store, event.data["tree"])
+        snapshot = Snapshot.of_work_tree(self.repository, self._store)
         self._run.append(
             "snapshot",
             tree=snapshot.tree,
@@ -81,22 +69,9 @@ class Workspace:
         )
         return snapshot
 
-    @property
-    def kind(self) -> str:
-        """The kind of sandbox in use."""
-        return self._engine.kind
-
-    def _manifests(self) -> bytes:
-        files = sorted({file for glob in MANIFESTS for file in self.repository.glob(glob)})
-        return b"\0".join(
-            file.name.encode() + b"\0" + file.read_bytes()
-            for file in files
-            if file.is_file() and not file.is_symlink()
-        )
-
     def fresh(self, snapshot: Snapshot | None = None) -> Sandbox:
         """Start a sandbox that holds the snapshot and nothing else. The caller closes it."""
-        sandbox = self._engine.sandbox(self._environment, self._run.id)
+        sandbox = self.prepared.engine.sandbox(self.prepared.environment, self._run.id)
         self._open.append(sandbox)
         sandbox.start()
         (snapshot or self.snapshot).load(sandbox)

@@ -22,7 +22,11 @@ PYTEST_SETUP = "pip install --retries 1 --timeout 15 pytest"
 
 
 class SetupError(SandboxError):
-    """The set-up command failed; the message ends with the tail of its output."""
+    """The set-up command failed. `tail` is the end of its output, and in the message as well."""
+
+    def __init__(self, message: str, tail: str = "") -> None:
+        super().__init__(message)
+        self.tail = tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,8 @@ def install(sandbox: Sandbox, command: str, fill: Callable[[Sandbox], None], pri
         how = "took too long" if result.timed_out else f"failed with exit code {result.exit_code}"
         raise SetupError(
             f"The set-up command {how}: {command}\n{_tail(result.stdout)}\n"
-            "Correct it with --setup-command, or name an image that has everything with --image."
+            "Correct it with --setup-command, or name an image that has everything with --image.",
+            _tail(result.stdout),
         )
     _must(
         sandbox,

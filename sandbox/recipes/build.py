@@ -1,0 +1,95 @@
+"""Building the image a devcontainer.json describes, from the snapshot's files and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from reapair.sandbox.base import SandboxError
+from reapair.sandbox.labels import PREFIX
+from reapair.sandbox.limits import Limits
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from reapair.sandbox.docker_engine import DockerEngine
+    from reapair.sandbox.recipes.devcontainer import Build
+    from reapair.sandbox.recipes.files import SnapshotFiles
+
+CONTEXT_LIMIT = 256 * 1024 * 1024
+"""Most bytes that the files of a build may have."""
+
+BUILD_SECONDS = 1800.0
+"""Longest that a build may take."""
+
+_REPOSITORY = "reapair-devcontainer"
+_DOCKERFILE = ".reapair.dockerfile"
+
+
+def build_image(
+    engine: DockerEngine, files: SnapshotFiles, build: Build, on_output: Callable[[str], None]
+) -> str:
+    """Return the name of the image; built unless an earlier run has built it from the same files.
+
+    Raises SandboxError.
+    """
+    from docker.errors import DockerException, ImageNotFound
+
+    try:
+        context = files.archive(build.context, CONTEXT_LIMIT)
+        digest = hashlib.sha256(repr(build).encode("utf-8", "replace") + b"\0" + context)
+        name = f"{_REPOSITORY}:{digest.hexdigest()[:20]}"
+        api = engine.connect()
+        try:
+            api.inspect_image(name)  # type: ignore[no-untyped-call]
+        except ImageNotFound:
+            for line in _built(api, name, build, files[build.dockerfile], context):
+                on_output(line)
+        finally:
+            api.close()
+    except (DockerException, OSError, ValueError) as error:
+        raise SandboxError(f"{build.dockerfile} could not be built: {error}") from error
+    return name
+
+
+def _built(
+    api: APIClient, name: str, build: Build, dockerfile: bytes, context: bytes
+) -> Iterator[str]:
+    """Build and yield what the engine says. Raises ValueError with its words."""
+    memory = Limits().memory
+    events = api.build(
+        fileobj=io.BytesIO(_with_dockerfile(context, dockerfile)),
+        custom_context=True,
+        dockerfile=_DOCKERFILE,
+        tag=name,
+        buildargs=dict(build.arguments),
+        target=build.target or None,
+        container_limits={"memory": memory, "memswap": memory},
+        labels={PREFIX + "image": _REPOSITORY},
+        timeout=int(BUILD_SECONDS),
+        rm=True,
+        forcerm=True,
+        decode=True,
+    )
+    end = time.monotonic() + BUILD_SECONDS
+    for event in events:
+        if "error" in event:
+            raise ValueError(" ".join(str(event["error"]).split())[-500:])
+        if time.monotonic() > end:
+            raise ValueError(f"it took longer than {BUILD_SECONDS:.0f} seconds")
+        if said := str(event.get("stream", "")).strip():
+            yield said
+
+
+def _with_dockerfile(context: bytes, dockerfile: bytes) -> bytes:
+    """Return the context with the Dockerfile, which may lie outside of it, under our own name."""
+    archive = io.BytesIO(context)
+    with tarfile.open(fileobj=archive, mode="a") as tar:
+        info = tarfile.TarInfo(_DOCKERFILE)
+        info.size = len(dockerfile)
+        tar.addfile(info, io.BytesIO(dockerfile))
+    return archive.getvalue()

@@ -1,0 +1,123 @@
+"""What the modules of this package share: a project to look into, and what they find there."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from reapair.sandbox.limits import HOME, TMP
+
+MANIFEST_LIMIT = 1024 * 1024
+"""Bytes of a manifest above which it is taken for none."""
+
+PROBLEMS = f"{HOME}/.setup-problems"
+"""Where a set-up writes what it could not install although it went on, one line each."""
+
+PREAMBLE = f"""log={TMP}/attempt.log; why=
+attempt() {{
+    what=$1; shift
+    printf 'Installing %s.\\n' "$what"
+    "$@" > $log 2>&1 && return
+    tail -n 40 $log
+    printf 'That failed: %s.\\n' "$what"
+    why=$(grep -E '(error|Error|ERROR): ' $log | tail -n 3 | tr -s '[:space:]' ' ' | cut -c 1-400)
+    return 1
+}}
+problem() {{ printf '%s\\n' "$* $why" | tee -a {PROBLEMS}; why=; }}
+"""
+"""Shell functions for set-ups; for any POSIX shell, since images of users may have no bash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one module has found.
+
+    Attributes:
+        name: of the language or the file, for people.
+        setup: shell lines to run in the project's folder, "" when there is nothing to install.
+        test: runs the whole suite from there; None where pytest by itself is right.
+        reads: paths, from the top of the tree, of what the set-up depends on.
+        notes: what people should know.
+    """
+
+    name: str
+    setup: str = ""
+    test: str | None = None
+    reads: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Project:
+    """A folder of a tree of files. All of it is somebody else's: anything may stand anywhere.
+
+    Args:
+        files: content of the tree's regular files by path from its top.
+        directory: the folder, "" for the top.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], directory: str = "") -> None:
+        self.files = files
+        self.directory = directory
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Paths of the folder's files, from the folder."""
+        prefix = f"{self.directory}/" if self.directory else ""
+        return [path[len(prefix) :] for path in self.files if path.startswith(prefix)]
+
+    def path(self, name: str) -> str:
+        """Return a path from the folder as one from the top; it may lead out (`../..`)."""
+        return posixpath.normpath(posixpath.join(self.directory, name))
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is such a regular file."""
+        return self.path(name) in self.files
+
+    def text(self, name: str, limit: int = MANIFEST_LIMIT) -> str:
+        """Return a file's text; "" when it is missing or larger than `limit` bytes."""
+        data = self.files.get(self.path(name), b"")
+        return "" if len(data) > limit else data.decode("utf-8", "replace")
+
+    def toml(self, name: str) -> dict[str, Any]:
+        """Return a file's table, {} for what is missing or not TOML."""
+        try:
+            return tomllib.loads(self.text(name))
+        except (tomllib.TOMLDecodeError, RecursionError):
+            return {}
+
+    def present(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the names that are there, as paths from the top."""
+        return tuple(self.path(name) for name in names if self.has(name))
+
+
+def table(value: Any, *keys: str) -> dict[str, Any]:
+    """Return the table below these keys, {} where there is something else or nothing."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def strings(value: Any) -> list[str]:
+    """Return the strings of a list; [] for what is no list."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def stop(message: str) -> str:
+    """Return a shell command that says why the set-up ends here, and ends it."""
+    return f"{{ printf '%s\\n' {shlex.quote(message)}; exit 3; }}"
+
+
+def inside(path: str) -> bool:
+    """Tell whether a normalised path stays in the tree."""
+    return not path.startswith(("/", "../")) and path != ".." and "\0" not in path
+
+
+def printable(text: str, limit: int = 80) -> str:
+    """Return somebody else's text so that it fits into a line of ours."""
+    return re.sub(r"[^\x20-\x7e]", "?", text)[:limit]

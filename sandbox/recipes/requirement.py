@@ -1,0 +1,118 @@
+"""Python requirements, in every spelling that projects use, as lines that pip understands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+LOCK_FILES = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
+"""Files that say exactly which versions belong together, the best first."""
+
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
+_REQUIREMENT = re.compile(rf"{_NAME}\s*(\[[\w\s.,-]*\])?\s*([;@(<>=!~][^\r\n\0]*)?")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,60}")
+_LOCKED_FIELD = re.compile(r'^(name|version) = "([^"\n]*)"', re.MULTILINE)
+_LOCKED_ELSEWHERE = re.compile(
+    r"^source = \{ (?!registry\b)|^type = \"(git|url|file|directory)\"|^(git|path|url) = ",
+    re.MULTILINE,
+)
+_LOCK_LIMIT = 64 * 1024
+
+
+def normal(name: str) -> str:
+    """Return a name of a distribution, an extra or a group the way they are compared."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def is_name(name: str) -> bool:
+    """Tell whether this can be the name of a distribution, an extra or a group."""
+    return re.fullmatch(_NAME, name) is not None
+
+
+def requirements(lines: Iterable[str]) -> list[str]:
+    """Return those of the lines that are requirements and nothing else, options of pip least."""
+    stripped = (line.strip() for line in lines if len(line) < 500)
+    return [line for line in stripped if _REQUIREMENT.fullmatch(line)]
+
+
+def poetry_requirements(dependencies: dict[str, Any]) -> list[str]:
+    """Return a table in the manner of Poetry and Pipenv (`name = "^1.2"`) as requirements.
+
+    What comes from a path, a repository or an address is left out: pip finds it through the
+    project itself or not at all.
+    """
+    lines = []
+    for name, wanted in dependencies.items():
+        if normal(name) == "python":
+            continue
+        version, extras, markers = wanted, "", ""
+        if isinstance(wanted, dict):
+            version = wanted.get("version")
+            given = wanted.get("extras")
+            names = [e for e in given if isinstance(e, str)] if isinstance(given, list) else []
+            extras = f"[{','.join(names)}]" if names else ""
+            markers = f" ; {wanted['markers']}" if isinstance(wanted.get("markers"), str) else ""
+        if isinstance(version, str):
+            lines.append(f"{name}{extras}{poetry_version(version)}{markers}")
+    return requirements(lines)
+
+
+def poetry_version(constraint: str) -> str:
+    """Return a constraint of Poetry's (`^1.2`, `~1.2`, `1.*`) in the words of pip; "" for any."""
+    parts = []
+    for each in constraint.partition("||")[0].split(","):
+        word = each.strip()
+        numbers = [int(number) for number in re.findall(r"\d+", word.partition("-")[0])[:3]]
+        if word.startswith(("^", "~")) and not word.startswith("~=") and numbers:
+            parts.append(f">={word[1:].strip()},<{_next(numbers, caret=word[0] == '^')}")
+        elif word[:1].isdigit():
+            parts.append(f"=={word}")
+        elif word and word != "*":
+            parts.append(word)
+    return ",".join(parts)
+
+
+def _next(numbers: list[int], *, caret: bool) -> str:
+    """Return the first version that `^` or `~` excludes."""
+    at = 1 if len(numbers) > 1 else 0
+    if caret:
+        at = next((i for i, number in enumerate(numbers) if number), len(numbers) - 1)
+    return ".".join(map(str, [*numbers[:at], numbers[at] + 1]))
+
+
+def locked_versions(name: str, text: str) -> list[str] | None:
+    """Return a lock file's versions as constraints for pip.
+
+    A distribution that is locked in several versions, or does not come from a registry, is left
+    out. None: there are too many to pass on.
+    """
+    pairs = _pipenv_pairs(text) if name == "Pipfile.lock" else _toml_pairs(text)
+    versions: dict[str, set[str]] = {}
+    for distribution, version in pairs:
+        if is_name(distribution) and _VERSION.fullmatch(version):
+            versions.setdefault(normal(distribution), set()).add(version)
+    lines = [f"{each}=={found.pop()}" for each, found in versions.items() if len(found) == 1]
+    return sorted(lines) if sum(map(len, lines)) <= _LOCK_LIMIT else None
+
+
+def _toml_pairs(text: str) -> Iterable[tuple[str, str]]:
+    # Whole lock files are slow to parse, and every run would have to.
+    for block in text.split("[[package]]")[1:]:
+        fields = dict(_LOCKED_FIELD.findall(block.partition("\n[[")[0]))
+        if "name" in fields and "version" in fields and not _LOCKED_ELSEWHERE.search(block):
+            yield fields["name"], fields["version"]
+
+
+def _pipenv_pairs(text: str) -> Iterable[tuple[str, str]]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    for section in ("default", "develop"):
+        packages = document.get(section) if isinstance(document, dict) else None
+        for name, facts in packages.items() if isinstance(packages, dict) else ():
+            version = facts.get("version") if isinstance(facts, dict) else None
+            if isinstance(version, str) and version.startswith("=="):
+                yield name, version[2:]

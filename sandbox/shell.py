@@ -1,0 +1,39 @@
+"""A shell for people in a running sandbox."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+from reapair.sandbox.base import WORKSPACE, Sandbox, SandboxError
+from reapair.sandbox.docker import DockerSandbox
+from reapair.sandbox.docker_exec import USER
+from reapair.sandbox.hosted import HostedSandbox
+from reapair.sandbox.limits import COMMAND_ENVIRONMENT
+
+
+def open_shell(sandbox: Sandbox) -> int:
+    """Connect this terminal with a shell in the sandbox until it ends; return its exit code.
+
+    Nothing else may run in the sandbox meanwhile. Raises SandboxError where a container engine has
+    no command line here.
+    """
+    terminal = os.environ.get("TERM", "dumb")
+    if isinstance(sandbox, DockerSandbox):
+        program = shutil.which(sandbox.kind)
+        if program is None:
+            raise SandboxError(
+                f"A shell needs the command `{sandbox.kind}`, which is not installed here."
+            )
+        tty = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+        flags = ["--interactive", *tty, "--user", USER, "--workdir", WORKSPACE]
+        shell = "if command -v bash >/dev/null; then exec bash; else exec sh; fi"
+        call = ["exec", *flags, "--env", f"TERM={terminal}", sandbox.container]
+        return subprocess.run([program, *call, "sh", "-c", shell], check=False).returncode
+    if isinstance(sandbox, HostedSandbox):
+        command, variables = sandbox.wrap(["bash"], {**COMMAND_ENVIRONMENT, "TERM": terminal})
+        folder = sandbox.root / "testbed"
+        return subprocess.run(command, env=variables, cwd=folder, check=False).returncode
+    raise SandboxError(f"There is no shell for a sandbox of the kind {sandbox.kind}.")
