@@ -39,6 +39,19 @@ def lines_of(change: Callable[[str], str]) -> Fault:
     return both(spoil)
 
 
+def in_one_line(change: Callable[[str, random.Random], str]) -> Fault:
+    """Return a fault that spoils a line that does not change, in both texts."""
+
+    def spoil(case: Case, rng: random.Random) -> Case | None:
+        context = _context(case)
+        if not context:
+            return None
+        line = rng.choice(context)
+        return _with_context(case, line, change(line, rng))
+
+    return spoil
+
+
 def dedented(case: Case, _: random.Random) -> Case:
     """Both without the indentation that their lines have in common, as if from a code block."""
     margin = min(
@@ -50,11 +63,9 @@ def dedented(case: Case, _: random.Random) -> Case:
     return replace(case, old=cut.sub("", case.old), new=cut.sub("", case.new))
 
 
-def one_line_off(case: Case, rng: random.Random) -> Case:
+def one_line_off(line: str, rng: random.Random) -> str:
     """One line that does not change is indented by a space too much or too little."""
-    line = rng.choice(_context(case))
-    other = f" {line}" if rng.random() < 0.5 or not line.startswith(" ") else line[1:]
-    return _with_context(case, line, other)
+    return f" {line}" if rng.random() < 0.5 or not line.startswith(" ") else line[1:]
 
 
 def half_width(case: Case, _: random.Random) -> Case:
@@ -85,16 +96,14 @@ def blank_lines_dropped(case: Case, _: random.Random) -> Case | None:
     return both(lambda text: re.sub(r"\n{2,}", "\n", text))(case, _)
 
 
-def blank_lines_added(case: Case, rng: random.Random) -> Case:
+def blank_lines_added(line: str, _: random.Random) -> str:
     """A blank line too many after a line that does not change."""
-    line = rng.choice(_context(case))
-    return _with_context(case, line, f"{line}\n")
+    return f"{line}\n"
 
 
-def trailing_blanks(case: Case, rng: random.Random) -> Case:
-    """White space at the end of lines that have none."""
-    line = rng.choice(_context(case))
-    return _with_context(case, line, f"{line}  ")
+def trailing_blanks(line: str, _: random.Random) -> str:
+    """White space at the end of a line that has none."""
+    return f"{line}  "
 
 
 def quotes_swapped(case: Case, _: random.Random) -> Case | None:
@@ -153,18 +162,16 @@ def crlf(case: Case, _: random.Random) -> Case:
     )
 
 
-def stale(case: Case, rng: random.Random) -> Case | None:
+def stale(line: str, rng: random.Random) -> str:
     """A line that does not change reads differently in the file by now."""
-    line = rng.choice(_context(case))
     words = re.findall(r"\b[a-z_]{3,}\b", line)
-    return _with_context(case, line, line.replace(rng.choice(words), "previous")) if words else None
+    return line.replace(rng.choice(words), "previous") if words else line
 
 
 def stale_missing(case: Case, rng: random.Random) -> Case | None:
     """The file has a line more than the model knows of."""
     context = _context(case)
-    line = rng.choice(context[1:] or context)
-    return _with_context(case, line, None) if len(context) > 2 else None
+    return _with_context(case, rng.choice(context[1:]), None) if len(context) > 2 else None
 
 
 def misremembered(case: Case, rng: random.Random) -> Case | None:
@@ -194,13 +201,13 @@ FAULTS: dict[str, Fault] = {
     "shifted right": lines_of(lambda line: f"    {line}"),
     "one space too many": lines_of(lambda line: f" {line}"),
     "flattened": lines_of(str.lstrip),
-    "one line off": one_line_off,
+    "one line off": in_one_line(one_line_off),
     "half the width": half_width,
     "tabs for spaces": both(tabbed),
     "spaces for tabs": file_with_tabs,
-    "trailing blanks": trailing_blanks,
+    "trailing blanks": in_one_line(trailing_blanks),
     "blank lines dropped": blank_lines_dropped,
-    "blank lines added": blank_lines_added,
+    "blank lines added": in_one_line(blank_lines_added),
     "quotes swapped": quotes_swapped,
     "quotes curly": quotes_curly,
     "ellipsis": elided,
@@ -209,7 +216,7 @@ FAULTS: dict[str, Fault] = {
     "numbers with bar": numbered("{number:>4} | {line}"),
     "numbers in old only": numbered_old_only,
     "CRLF": crlf,
-    "stale context": stale,
+    "stale context": in_one_line(stale),
     "stale, a line more": stale_missing,
     "misremembered": misremembered,
     "dedented, no blanks": chained(blank_lines_dropped, dedented),
@@ -229,10 +236,11 @@ def _common(olds: Sequence[str], news: Sequence[str]) -> tuple[int, int]:
 
 
 def _context(case: Case) -> list[str]:
-    """Return the lines that do not change."""
-    olds = case.old.split("\n")
-    head, tail = _common(olds, case.new.split("\n"))
-    return [line for line in olds[:head] + olds[len(olds) - tail :] if line.strip()]
+    """Return the lines that do not change and stand only once."""
+    olds, news = case.old.split("\n"), case.new.split("\n")
+    head, tail = _common(olds, news)
+    around = olds[:head] + olds[len(olds) - tail :]
+    return [line for line in around if line.strip() and olds.count(line) == news.count(line) == 1]
 
 
 def _changed(case: Case) -> str:
