@@ -233,6 +233,47 @@ def show(
 
 
 @app.command()
+def apply(
+    run_id: Annotated[str, typer.Argument(help="The run, or the beginning of its id.")],
+) -> None:
+    """Put a run's change into the work tree it came from."""
+    from reapair.agent.handover import apply_to_work_tree
+
+    _change_by_run(run_id, apply_to_work_tree, "applied to")
+
+
+@app.command()
+def undo(
+    run_id: Annotated[str, typer.Argument(help="The run, or the beginning of its id.")],
+) -> None:
+    """Take a run's change out of the work tree again."""
+    from reapair.agent.handover import take_back
+
+    _change_by_run(run_id, take_back, "taken back from")
+
+
+def _change_by_run(run_id: str, change: Callable[[Path, bytes], None], said: str) -> None:
+    """Change the work tree of a run's repository by its patch."""
+    from reapair.agent.handover import HandoverError
+    from reapair.agent.run import RunError, read_events
+    from reapair.agent.runs import find
+
+    try:
+        directory = find(run_id, _settings({}).runs)
+    except RunError as error:
+        _fail(2, str(error))
+    patch = directory / "patch.diff"
+    if not patch.is_file():
+        _fail(2, f"Run {directory.name} has not made a change.")
+    repository = Path(read_events(directory)[0].data["repository"])
+    try:
+        change(repository, patch.read_bytes())
+    except HandoverError as error:
+        _fail(5, str(error))
+    typer.echo(f"The change was {said} {_short(repository)}.")
+
+
+@app.command()
 def clean(
     older_than: Annotated[float, typer.Option(help="Days since a run's last event.")] = 30.0,
 ) -> None:

@@ -88,17 +88,41 @@ def apply_to_work_tree(repository: Path, patch: bytes) -> None:
 
     Raises HandoverError, also where the user has changed the same lines since.
     """
+    _change_work_tree(
+        repository,
+        patch,
+        "The change does not fit your files any more ({}). Take your own changes of these lines "
+        "back, or look at the patch with --patch FILE.",
+    )
+
+
+def take_back(repository: Path, patch: bytes) -> None:
+    """Undo `apply_to_work_tree`, wholly or not at all.
+
+    Args:
+        repository: a path in the user's work tree.
+        patch: the one that was applied.
+
+    Raises HandoverError, also where the same lines have been changed since.
+    """
+    _change_work_tree(
+        repository,
+        patch,
+        "The change is not in your files as it was applied ({}), so nothing was taken back. Undo "
+        "what you have changed on top of it first.",
+        "-R",
+    )
+
+
+def _change_work_tree(repository: Path, patch: bytes, refusal: str, *flags: str) -> None:
     _refuse_unsafe(patch)
     with _explained(), TemporaryDirectory(prefix="agent-") as scratch:
         store = GitStore(Path(scratch) / "store", repository)
-        apply = ("apply", "--whitespace=nowarn")
+        apply = ("apply", "--whitespace=nowarn", *flags)
         try:
             store.git(*apply, "--check", "-", stdin=patch)
         except GitError as error:
-            raise HandoverError(
-                f"The change does not fit your files any more ({error.detail}). Take your own "
-                "changes of these lines back, or look at the patch with --patch FILE."
-            ) from error
+            raise HandoverError(refusal.format(error.detail)) from error
         with _undone_on_failure(store.repository.top, patch):
             store.git(*apply, "-", stdin=patch)
 

@@ -18,6 +18,9 @@ from support.tasks import Task, own_tasks, script, shared_task, turn
 
 SHARED = Path(os.environ.get("REAPAIR_TASKS", ""))
 SHARED_TASKS = sorted(SHARED.glob("*/instance.json")) if SHARED.name else []
+NO_TASKS = pytest.param(
+    Path("none/instance.json"), marks=pytest.mark.skip("REAPAIR_TASKS names no directory of tasks")
+)
 
 
 def run(task: Task, turns: list[dict[str, Any]], tmp_path: Path, **settings: Any) -> Result:
@@ -133,7 +136,7 @@ def test_outside_a_repository_is_a_usage_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("instance", SHARED_TASKS, ids=lambda file: file.parent.name)
+@pytest.mark.parametrize("instance", SHARED_TASKS or [NO_TASKS], ids=lambda file: file.parent.name)
 def test_shared_tasks(instance: Path, tmp_path: Path) -> None:
     task = shared_task(instance.parent, tmp_path)
     gold = run(task, script(task, task.gold), tmp_path)
