@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -72,9 +73,14 @@ class DockerEngine(Engine):
 
     def check(self) -> None:
         """Run `true` in a container of the image that sandboxes start from."""
-        with self._sandbox(self.base_image(), "check") as sandbox:
+        sandbox = self._sandbox(self.base_image(), "check")
+        try:
+            sandbox.start()
             if not sandbox.exec(["true"]).ok:
                 raise SandboxError(f"{self.kind} started a container, but no command runs in it.")
+        finally:
+            # Nobody has to wait for the removal, and it happens without us, too.
+            threading.Thread(target=sandbox.close, daemon=True).start()
 
     def base_image(self) -> str:
         """Return the image without environment; built when it is not there yet."""
