@@ -25,7 +25,7 @@ from reapair.agent.events import Event
 from reapair.agent.model import request
 from reapair.agent.model.client import Client
 from reapair.agent.model.servers import detect
-from reapair.agent.result import Result, Verdict
+from reapair.agent.result import INFRASTRUCTURE, Result, Verdict
 from reapair.agent.serve.embedded import EmbeddedServer
 from reapair.agent.settings import Settings
 from reapair.agent.solve import solve
@@ -60,6 +60,8 @@ class Gate:
             )
         if self._verbose:
             show(events)
+        if result.exit_reason in INFRASTRUCTURE:
+            sys.exit(f"This says nothing about the model: {result.exit_reason}, {result.error}")
         return result, events
 
     def row(self, variant: str, seeds: int) -> bool:
