@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reapair.sandbox.snapshot import Snapshot
 
 FAILED = (
-    "The set-up that was found has failed, so the run goes on without it. "
+    "The set-up that was found has failed ({}), so the run goes on without it. "
     "Give the right one with --setup-command, or an image that has everything with --image."
 )
 
@@ -97,7 +97,7 @@ def prepare(
         except SetupError as error:
             failure = error.tail
             environment = engine.prepare(b"", None, fill, show)
-            notes.append(FAILED)
+            notes.append(FAILED.format(error.tail.rpartition("\n")[2]))
     own_tests = settings.test_command and command_in(recipe.directory, settings.test_command)
     return Prepared(
         engine,

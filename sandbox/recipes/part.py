@@ -64,6 +64,7 @@ class Project:
     def __init__(self, files: Mapping[str, bytes], directory: str = "") -> None:
         self.files = files
         self.directory = directory
+        self._tables: dict[str, dict[str, Any]] = {}
 
     @cached_property
     def names(self) -> list[str]:
@@ -86,10 +87,12 @@ class Project:
 
     def toml(self, name: str) -> dict[str, Any]:
         """Return a file's table, {} for what is missing or not TOML."""
-        try:
-            return tomllib.loads(self.text(name))
-        except (tomllib.TOMLDecodeError, RecursionError):
-            return {}
+        if name not in self._tables:
+            try:
+                self._tables[name] = tomllib.loads(self.text(name))
+            except (tomllib.TOMLDecodeError, RecursionError):
+                self._tables[name] = {}
+        return self._tables[name]
 
     def present(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return those of the names that are there, as paths from the top."""

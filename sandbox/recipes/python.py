@@ -10,7 +10,7 @@ from reapair.sandbox.recipes import python_script as script
 from reapair.sandbox.recipes import python_version
 from reapair.sandbox.recipes.part import Part, Project, inside, strings, table
 from reapair.sandbox.recipes.pytest_needs import plugins
-from reapair.sandbox.recipes.python_needs import Needs, ini, is_package, own_needs, test_needs
+from reapair.sandbox.recipes.python_needs import Needs, ini, is_package, needs_of_tests, own_needs
 from reapair.sandbox.recipes.requirement import (
     LOCK_FILES,
     is_name,
@@ -54,7 +54,7 @@ def part(project: Project, last_tag: Callable[[], str] = str) -> Part | None:
     lists = [name for name in project.names if re.fullmatch(r"requirements[\w.-]*\.txt", name)]
     if not any(map(project.has, (*_MANIFESTS, *lists, "requirements/base.txt"))):
         return None
-    package, needs = is_package(project), test_needs(project)
+    package, needs = is_package(project), needs_of_tests(project)
     if not package:
         needs.add(own_needs(project))
     needs.add(Needs(requirements=plugins(project)))

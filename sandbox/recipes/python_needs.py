@@ -50,7 +50,7 @@ class Needs:
             mine += [each for each in dict.fromkeys(more) if each not in mine]
 
 
-def test_needs(project: Project) -> Needs:
+def needs_of_tests(project: Project) -> Needs:
     """Return what a project wants installed for its tests, beside itself."""
     found = list(_named(project))
     needs = Needs()

@@ -8,7 +8,9 @@ import shlex
 from reapair.sandbox.recipes.part import Project, printable, table
 from reapair.sandbox.recipes.python_needs import ini
 
-_CLAUSE = re.compile(r"(>=|>|<=|<|==|~=|\^|~|!=)?\s*(\d{1,3})(?:\.(\d{1,3}|\*))?(?:\.(\d{1,3}))?")
+_CLAUSE = re.compile(
+    r"(>=|>|<=|<|==|~=|\^|~|!=)?\s*(\d{1,3})(?:\.(\d{1,3}|\*))?(?:\.(\d{1,3}|\*))?"
+)
 
 Version = tuple[int, int]
 
@@ -46,7 +48,7 @@ def bounds(wanted: str) -> tuple[Version, Version]:
         following = (version[0], version[1] + 1) if minor_given else (version[0] + 1, 0)
         if sign in (">=", ">", "==", "~=", "^", "~"):
             low = max(low, version)
-        if sign in ("<=", "==") or (sign == "<" and int(match[4] or 0)):
+        if sign in ("<=", "==") or (sign == "<" and (match[4] or "0").strip("*0")):
             high = min(high, following)
         elif sign == "<":
             high = min(high, version)
