@@ -76,11 +76,14 @@ def _review(patch: str, runs: dict[str, str], again: bool) -> str:
     rows = [f"{head}. Review it:", "<diff>", clip(_readable(patch), DIFF_LIMIT), "</diff>"]
     created, changed = changed_files(patch)
     scratch = [name for name in created if not is_test_file(name)]
-    tests = [name for name in changed if is_test_file(name)]
+    removed = removed_from(patch)
+    tests = [name for name in changed if is_test_file(name) and name in removed]
     if scratch:
         rows.append(f"New files: {listed(scratch)}. Delete those that are only scratch.")
     if tests:
-        rows.append(f"Existing tests changed: {listed(tests)}. Undo that unless the issue asks.")
+        rows.append(
+            f"Lines of existing tests changed: {listed(tests)}. Undo that unless the issue asks."
+        )
     if runs:
         told = "; ".join(f"{selector}: {counts}" for selector, counts in runs.items())
         rows.append(f"Tests run on this change: {told}.")
@@ -94,6 +97,16 @@ def _readable(patch: str) -> str:
     """Return the patch without what only Git reads: object names, the bytes of binary files."""
     patch = re.sub(r"^index \w+\.\..*\n", "", patch.rstrip("\n"), flags=re.MULTILINE)
     return _BINARY.sub("(binary file)\n", patch).rstrip("\n")
+
+
+def removed_from(patch: str) -> set[str]:
+    """Return the files that lose lines, or go altogether: adding a test takes nothing away."""
+    names: set[str] = set()
+    for part in re.split(r"^(?=diff --git )", patch, flags=re.MULTILINE):
+        head, _, hunks = part.partition("\n@@")
+        if "\ndeleted file mode" in head or re.search(r"^-", hunks, re.MULTILINE):
+            names.update(changed_files(part)[1])
+    return names
 
 
 def changed_files(patch: str) -> tuple[list[str], list[str]]:

@@ -4,7 +4,7 @@ import json
 
 from reapair.sandbox.base import Sandbox
 from reapair.tools import Toolbox, standard_tools
-from reapair.tools.submit import DIFF_LIMIT, changed_files
+from reapair.tools.submit import DIFF_LIMIT, changed_files, removed_from
 from support.workspaces import diff
 
 from .conftest import RUNNER, Call, calling
@@ -43,11 +43,12 @@ def test_nothing_changed(call: Call) -> None:
 
 
 def test_scratch_files_and_changed_tests_are_named(slug: Sandbox, call: Call) -> None:
-    slug.exec("echo x > repro.py; echo x > tests/test_new.py; echo '#' >> tests/test_core.py")
+    slug.exec("echo x > repro.py; echo x > tests/test_new.py; sed -i '$d' tests/test_core.py")
     text = call("submit", summary="x").text
     assert "\nNew files: repro.py. Delete those that are only scratch.\n" in text
     assert (
-        "\nExisting tests changed: tests/test_core.py. Undo that unless the issue asks.\n" in text
+        "\nLines of existing tests changed: tests/test_core.py. Undo that unless the issue asks.\n"
+        in text
     )
     assert "\nTests run on this change: none. Run them before you hand in.\n" in text
 
@@ -112,3 +113,10 @@ def test_a_resumed_run_remembers_reviews_and_tests(slug: Sandbox) -> None:
     again = after.call("run_tests", {"selector": "tests"}).text
     assert again == "tests: 2 passed\n\nAgainst your last run: no change"
     assert after.call("submit", {"summary": "done"}).submitted == "done"
+
+
+def test_an_added_test_is_no_fault() -> None:
+    names = "diff --git a/tests/a.py b/tests/a.py\n--- a/tests/a.py\n+++ b/tests/a.py\n"
+    added = names + "@@ -1 +1,2 @@\n x\n"
+    assert removed_from(added + "+y\n") == set()
+    assert removed_from(added + "-y\n") == {"tests/a.py"}
