@@ -16,7 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
+from multiprocessing import Pipe, Process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -41,21 +45,43 @@ def turns(steps: int) -> list[dict[str, Any]]:
     return [*made, turn("submit", summary="Done."), turn("submit", summary="Done.")]
 
 
+@contextmanager
+def serving(script: list[dict[str, Any]]) -> Iterator[tuple[str, Callable[[], list[int]]]]:
+    """Serve a script from a process of its own; yield its address and the requests' sizes."""
+    ours, theirs = Pipe()
+    server = Process(target=_serve, args=(script, theirs), daemon=True)
+    server.start()
+
+    def sizes() -> list[int]:
+        ours.send("sizes")
+        return list(ours.recv())
+
+    yield ours.recv(), sizes
+    server.terminate()
+
+
+def _serve(script: list[dict[str, Any]], pipe: Connection) -> None:
+    with ScriptedServer(script, context=1_000_000) as server:
+        pipe.send(server.base_url)
+        pipe.recv()
+        pipe.send([len(json.dumps(chat)) for chat in server.chats])
+
+
 def measure(steps: int) -> None:
     """Run once and print one line of figures."""
     with tempfile.TemporaryDirectory() as place:
         task = own_tasks(Path(place) / "tasks")[0]
-        with ScriptedServer(turns(steps), context=1_000_000) as server:
+        with serving(turns(steps)) as (base_url, sizes_of):
             started = time.time()
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "reapair", "solve", task.issue, "--json",
-                 "--max-steps", str(steps + 1), "--base-url", server.base_url],
+                 "--max-steps", str(steps + 1), "--base-url", base_url],
                 cwd=task.repository, stdout=subprocess.PIPE,
                 env=os.environ | {"XDG_STATE_HOME": place},
             )  # fmt: skip
             events = [json.loads(line) for line in process.stdout or ()]
             _, _, usage = os.wait4(process.pid, 0)
-            sizes = [len(json.dumps(chat)) for chat in server.chats]
+            sizes = sizes_of()
     asked = [event["ts"] for event in events if event["kind"] == "request"]
     each = [1000 * (after - before) for before, after in pairwise(asked)]
     print(
