@@ -117,6 +117,7 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._calls: dict[str, str] = {}
+        self._passing = False
 
     def show(self, event: Event) -> None:
         """Show one event, if it says something to people."""
@@ -125,6 +126,9 @@ class Screen:
             handler(event)
 
     def _line(self, text: str, style: str = "") -> None:
+        if self._passing:
+            self._console.file.write("\r\x1b[K")
+            self._passing = False
         self._console.print(clean(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
     def _on_run_started(self, event: Event) -> None:
@@ -133,6 +137,14 @@ class Screen:
 
     def _on_progress(self, event: Event) -> None:
         self._line(f"  {event.data['phase']}: {event.data['text']}", "dim")
+
+    def _on_delta(self, event: Event) -> None:
+        """Show on a terminal how far the server has read the prompt: that can take minutes."""
+        done, total = event.data["done"], event.data["total"]
+        if event.data["kind"] == "prefill" and done < total and self._console.is_terminal:
+            self._console.file.write(f"\r\x1b[K  reading the prompt: {100 * done // total} %")
+            self._console.file.flush()
+            self._passing = True
 
     def _on_snapshot(self, event: Event) -> None:
         for path in event.data["left_out"]:

@@ -113,11 +113,15 @@ def connect(settings: Settings) -> Model:
 
 def repository_top(directory: Path) -> Path:
     """Return the work tree that `directory` lies in. Raises UsageError when there is none."""
-    start = directory.resolve()
-    for candidate in (start, *start.parents):
-        if (candidate / ".git").exists():
-            return candidate
-    raise UsageError(f"{directory} is not inside a git repository. Run this in one, or git init.")
+    from git import InvalidGitRepositoryError, NoSuchPathError, Repo
+
+    try:
+        with Repo(directory, search_parent_directories=True) as repository:
+            if repository.working_tree_dir:
+                return Path(repository.working_tree_dir).resolve()
+    except (InvalidGitRepositoryError, NoSuchPathError):
+        pass
+    raise UsageError(f"{directory} is not inside a git work tree. Run this in one, or git init.")
 
 
 def project_folder(directory: Path, project: Path | None) -> Path:

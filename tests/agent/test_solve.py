@@ -131,7 +131,7 @@ def test_each_request_begins_with_the_one_before(calc: Task, tmp_path: Path) -> 
 
 
 def test_outside_a_repository_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not inside a git repository"):
+    with pytest.raises(UsageError, match="not inside a git work tree"):
         solve("x", tmp_path, Settings(base_url="http://127.0.0.1:9"))
 
 
