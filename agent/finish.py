@@ -109,11 +109,8 @@ def _deliver(session: Session, result: Result, patch: bytes, *, again: bool) -> 
         if not (again and is_applied(repository, patch)):
             apply_to_work_tree(repository, patch)
         result.applied = True
-    elif session.workspace.snapshot.dirty and not _holds_on_head(session, patch, result):
-        return (
-            "The change holds on your work tree but not on HEAD alone, so no branch was made. "
-            f"Apply it with: git apply {result.directory / 'patch.diff'}"
-        )
+    elif reason := _no_branch(session, patch, result):
+        return f"{reason}, so no branch was made. Apply it with: agent apply {result.run_id}"
     else:
         title = session.issue.strip().partition("\n")[0].lstrip("# ").strip()
         result.branch = to_branch(
@@ -123,6 +120,16 @@ def _deliver(session: Session, result: Result, patch: bytes, *, again: bool) -> 
             message=f"{title[:72]}\n\n{result.summary}".strip() + "\n",
             when=int(session.run.events[0].ts),
         )
+    return ""
+
+
+def _no_branch(session: Session, patch: bytes, result: Result) -> str:
+    """Say why a branch, which holds HEAD and the patch, can't be made; empty when it can."""
+    snapshot = session.workspace.snapshot
+    if snapshot.head is None:
+        return "The repository has no commit yet"
+    if snapshot.dirty and not _holds_on_head(session, patch, result):
+        return "The change holds on your work tree but not on HEAD alone"
     return ""
 
 

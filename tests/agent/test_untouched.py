@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -93,3 +94,14 @@ def test_a_change_that_needs_uncommitted_work_makes_no_branch(dirty: Task, tmp_p
     assert "not on HEAD" in result.note
     assert "STAGED = 2" in result.patch
     assert git(dirty.repository, "branch", "--list", "agent/*") == ""
+
+
+@pytest.mark.engine
+def test_without_any_commit_there_is_no_branch(tmp_path: Path) -> None:
+    task = own_tasks(tmp_path / "tasks")[0]
+    shutil.rmtree(task.repository / ".git")
+    git(task.repository, "init", "-q")
+    result = solved(task, tmp_path, task.gold)
+    assert result.verdict is Verdict.REGRESSION_FREE
+    assert result.branch is None
+    assert "no commit yet" in result.note
