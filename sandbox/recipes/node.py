@@ -26,7 +26,7 @@ _BEGIN = f"""command -v node > /dev/null || {
 export CI=1 npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
 """
 
-_END = "rm -rf ~/.npm/_cacache ~/.cache/yarn ~/.local/share/pnpm/store\n"
+_END = "rm -rf ~/.npm ~/.cache/yarn ~/.local/share/pnpm\n"
 
 
 def part(project: Project) -> Part | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from reapair.sandbox.hostgit import AGENT
 from reapair.sandbox.limits import HOME, TMP
 
 MANIFEST_LIMIT = 1024 * 1024
@@ -26,10 +27,13 @@ attempt() {{
     "$@" > $log 2>&1 && return
     tail -n 40 $log
     printf 'That failed: %s.\\n' "$what"
-    why=$(grep -E '(error|Error|ERROR): ' $log | tail -n 3 | tr -s '[:space:]' ' ' | cut -c 1-400)
+    why=$(grep -E '(error|Error|ERROR): ' $log | tail -n 3 | cut -c 1-200)
+    why=$(set -f; set -- $why; printf %s "$*")
     return 1
 }}
-problem() {{ printf '%s\\n' "$* $why" | tee -a {PROBLEMS}; why=; }}
+problem() {{ printf '%s\\n' "$*${{why:+ ($why)}}" | tee -a {PROBLEMS}; why=; }}
+# Tests that make repositories of their own count on a name for their commits.
+[ -e ~/.gitconfig ] || printf '[user]\\nname = {AGENT[0]}\\nemail = {AGENT[1]}\\n' > ~/.gitconfig
 """
 """Shell functions for set-ups; for any POSIX shell, since images of users may have no bash."""
 
@@ -112,8 +116,8 @@ def strings(value: Any) -> list[str]:
 
 
 def stop(message: str) -> str:
-    """Return a shell command that says why the set-up ends here, and ends it."""
-    return f"{{ printf '%s\\n' {shlex.quote(message)}; exit 3; }}"
+    """Return a shell command that says why the set-up ends here, and ends it; after PREAMBLE."""
+    return f"{{ printf '%s\\n' {shlex.quote(message)}\"${{why:+ ($why)}}\"; exit 3; }}"
 
 
 def inside(path: str) -> bool:

@@ -226,7 +226,7 @@ def test_the_command_in_a_monorepo(tmp_path: Path) -> None:
     assert "--test-command" in none.stdout
     outside = command(top, "--project", "..")
     assert (outside.returncode, "no folder of the repository" in outside.stderr) == (2, True)
-    with pytest.raises(UsageError, match="not inside a git repository"):
+    with pytest.raises(UsageError, match="not inside a git"):
         prepare(tmp_path)
 
 
