@@ -76,6 +76,29 @@ def prepare(
     recipe = find(files, start, container=not chosen_by_user, last_tag=files.last_tag)
     engine, notes = _engine(recipe, files, settings, say)
     engine.sweep()
+    environment, failure = _install(engine, recipe, snapshot, files, settings, say)
+    if failure:
+        notes.append(FAILED.format(failure.rpartition("\n")[2]))
+    own_tests = settings.test_command and command_in(recipe.directory, settings.test_command)
+    return Prepared(
+        engine,
+        environment,
+        recipe.directory,
+        own_tests or recipe.test_command,
+        (*recipe.notes, *notes),
+        failure,
+    )
+
+
+def _install(
+    engine: Engine,
+    recipe: Recipe,
+    snapshot: Snapshot,
+    files: SnapshotFiles,
+    settings: Settings,
+    say: Callable[[str], None],
+) -> tuple[Environment, str]:
+    """Return the environment, and how the set-up ended if it was found and has failed."""
     loading: list[Sandbox] = []
 
     def fill(sandbox: Sandbox) -> None:
@@ -87,26 +110,14 @@ def prepare(
         if not loading:
             say(line)
 
-    failure = ""
     if settings.setup_command:
         command = command_in(recipe.directory, settings.setup_command)
-        environment = engine.prepare(manifests(files), command, fill, show)
-    else:
-        try:
-            environment = engine.prepare(recipe.manifests, recipe.setup_command, fill, show)
-        except SetupError as error:
-            failure = error.tail
-            environment = engine.prepare(b"", None, fill, show)
-            notes.append(FAILED.format(error.tail.rpartition("\n")[2]))
-    own_tests = settings.test_command and command_in(recipe.directory, settings.test_command)
-    return Prepared(
-        engine,
-        environment,
-        recipe.directory,
-        own_tests or recipe.test_command,
-        (*recipe.notes, *notes),
-        failure,
-    )
+        return engine.prepare(manifests(files), command, fill, show), ""
+    try:
+        return engine.prepare(recipe.manifests, recipe.setup_command, fill, show), ""
+    except SetupError as error:
+        failure = error.tail or str(error)
+        return engine.prepare(b"", None, fill, show), failure
 
 
 def _folder(top: Path, start: Path | None) -> str:

@@ -24,9 +24,9 @@ from typing import Any
 from reapair.sandbox import choose
 
 PROJECTS = (
-    *("python-dateutil==2.9.0.post0", "pluggy==1.5.0", "markupsafe==3.0.2", "attrs==25.1.0"),
-    *("pathspec==0.12.1", "itsdangerous==2.2.0", "click==8.1.8"),
-    *("jinja2==3.1.5", "packaging==24.2", "more-itertools==10.6.0", "tomli==2.2.1"),
+    *("python-dateutil==2.9.0.post0", "pluggy==1.5.0", "markupsafe==3.0.2", "cachetools==5.5.1"),
+    *("attrs==25.1.0", "platformdirs==4.3.6", "itsdangerous==2.2.0", "pathspec==0.12.1"),
+    *("click==8.1.8", "jinja2==3.1.5", "packaging==24.2", "more-itertools==10.6.0"),
     *("tomlkit==0.13.2", "pdm-backend==2.4.3", "pyproject-hooks==1.2.0", "anyio==4.8.0"),
 )
 _IDENTITY = ("-c", "user.name=Benchmark", "-c", "user.email=benchmark@example.org")

@@ -15,14 +15,17 @@ import pytest
 from conftest import require
 
 from reapair.agent.prepare import Preparation, prepare
+from reapair.agent.result import Verdict
 from reapair.agent.run import Run
 from reapair.agent.settings import SandboxKind, Settings
-from reapair.agent.solve import UsageError
+from reapair.agent.solve import UsageError, solve
 from reapair.agent.workspace import Workspace
 from reapair.sandbox import SandboxError, choose
 from reapair.sandbox.docker_engine import DockerEngine
 from reapair.sandbox.labels import PREFIX
 from support.repositories import make_repository
+from support.scripted_server import ScriptedServer
+from support.tasks import turn
 
 pytestmark = pytest.mark.engine
 
@@ -228,6 +231,23 @@ def test_the_command_in_a_monorepo(tmp_path: Path) -> None:
     assert (outside.returncode, "no folder of the repository" in outside.stderr) == (2, True)
     with pytest.raises(UsageError, match="not inside a git"):
         prepare(tmp_path)
+
+
+def test_a_run_works_in_the_nearest_project(tmp_path: Path) -> None:
+    needed("auto")
+    top = make_repository(tmp_path / "r", MONOREPO)
+    turns = [turn("run_tests", selector="all"), *[turn("submit", summary="Nothing.")] * 2]
+    with ScriptedServer(turns) as server:
+        given = Settings(base_url=server.base_url, runs=tmp_path / "runs")
+        result = solve("Look around", top / "packages/good/tests", given)
+        [first, *_] = server.chats
+    assert result.verdict is Verdict.EMPTY
+    assert "The tests are run with: cd ./packages/good || exit; python -m pytest" in str(first)
+    log = [json.loads(line) for line in (result.directory / "events.jsonl").open()]
+    [told] = [event["data"] for event in log if event["kind"] == "environment"]
+    assert (told["project"], told["notes"], told["failure"]) == ("packages/good", [], "")
+    [shown] = [e["data"]["content"] for e in log if e["kind"] == "tool_result"][:1]
+    assert "1 passed" in shown
 
 
 def test_a_shell_in_bubblewrap(tmp_path: Path) -> None:
