@@ -17,7 +17,7 @@ lint: .venv/dev
 	$(BIN)/mypy
 
 quick: .venv/dev
-	$(BIN)/pytest -m "not engine and not llama and not long"
+	$(BIN)/pytest -m "not engine and not llama and not slow and not long"
 
 tiny-model:
 	scripts/tiny_model/make.sh

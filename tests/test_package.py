@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import require
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -22,6 +22,8 @@ from reapair.agent.handover import (
 )
 from support.repositories import VECTORS, git, make_repository, set_hooks, write
 
+pytestmark = pytest.mark.slow
+
 PATCH = (
     b"diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n"
     b"@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n"

@@ -13,6 +13,8 @@ from reapair.agent.model.types import Outcome
 from reapair.agent.result import ExitReason
 from support.faults import BOTH, ENDING, LASTING, Case, play_ending, play_lasting
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("dialect", BOTH)
 def test_no_turn_is_lost(dialect: str, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from reapair.agent.model.toolcalls import MalformedArguments, check
 from reapair.agent.model.types import Outcome
 from support.sse import CAPTURES, TOOLS, chunks
 
+pytestmark = pytest.mark.slow
+
 INPUTS = int(os.environ.get("REAPAIR_FUZZ", "100000"))
 LENGTHY = 10_000_000
 

@@ -15,6 +15,8 @@ from reapair.prompts import render
 from support.scripted_server import ScriptedServer
 from support.sse import TOOLS
 
+pytestmark = pytest.mark.slow
+
 BAD = sorted(set(Outcome) - {Outcome.TOOL_CALLS})
 
 

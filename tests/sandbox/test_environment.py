@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from conftest import require
+from docker.errors import APIError
 
 from reapair.sandbox.base import Kind, Sandbox, SandboxError
 from reapair.sandbox.docker_engine import DockerEngine
@@ -178,10 +180,13 @@ def image_without_git(docker: DockerEngine) -> Iterator[str]:
 def _built(docker: DockerEngine, name: str, dockerfile: str) -> Iterator[str]:
     api = docker.connect()
     list(api.build(fileobj=io.BytesIO(dockerfile.encode()), tag=name, rm=True))
+    before = {image["Id"] for image in api.images("reapair-image")}
     yield name
-    for derived in api.images("reapair-image"):
-        api.remove_image(derived["Id"], force=True)
-    api.remove_image(name, force=True)
+    made = {image["Id"] for image in api.images("reapair-image")} - before
+    for image in (*made, name):
+        # Another process may have built on it by now: then it stays.
+        with suppress(APIError):
+            api.remove_image(image, force=True)
 
 
 def test_the_image_of_a_user_is_used_as_it_is(image: str) -> None:

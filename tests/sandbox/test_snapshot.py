@@ -22,6 +22,8 @@ from reapair.sandbox.snapshot import Snapshot
 from support.repositories import VECTORS, git, make_repository, write
 from support.sandboxes import Make
 
+pytestmark = pytest.mark.slow
+
 ODD_NAMES = ("-rf", "a\nb", "a b\t'\"\\", "é\u200b", ".hidden", "*[?]", "#x", "!x", "deep/er/x ")
 
 

@@ -7,6 +7,8 @@ from reapair.tools.base import Observation, Toolbox
 from reapair.tools.bash import Bash
 from reapair.tools.observation import OBSERVATION_LIMIT
 
+pytestmark = pytest.mark.slow
+
 
 def bash(sandbox: Sandbox, command: str, **more: object) -> Observation:
     return Toolbox([Bash()], lambda: sandbox).call("bash", {"command": command, **more})

@@ -16,6 +16,8 @@ from support.workspaces import SLUG, diff, fill
 
 from .conftest import RUNNER
 
+pytestmark = pytest.mark.slow
+
 SCHEMA_BYTES = 4_500
 
 EPISODE = [

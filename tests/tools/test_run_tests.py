@@ -7,6 +7,8 @@ from support.workspaces import fill
 
 from .conftest import RUNNER, calling
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_changed_since_the_baseline_and_the_last_run(slug: Sandbox) -> None:
     call = calling(slug, RUNNER.run(slug, "all", 60))

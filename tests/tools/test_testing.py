@@ -6,6 +6,8 @@ from reapair.sandbox.base import Sandbox
 from reapair.tools import TestRunner
 from support.workspaces import fill
 
+pytestmark = pytest.mark.slow
+
 QUICK = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest"
 """Without the plugins that happen to be installed beside us: they take seconds to load."""
 
