@@ -51,10 +51,11 @@ class Budget:
             return
         if self._told is not None and self._told + self._since // 2 <= self._limit:
             return
-        if self._count(self._session.history.messages) > self._limit:
+        counted = self._count(self._session.history.messages)
+        if counted > self._limit:
             self.compact("budget", step)
         else:
-            self._told, self._since = self._count(self._session.history.messages), 0
+            self._told, self._since = counted, 0
 
     def compact(self, reason: Reason, step: int) -> None:
         """Make room now and log it; half of the limit is free afterwards."""

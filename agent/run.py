@@ -7,6 +7,7 @@ import os
 import secrets
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -45,6 +46,9 @@ class Run:
                 f"The run's directory cannot be used: {error}. Free or mend it."
             ) from error
         self._events = list(_recover(self._log))
+        self._by_kind: defaultdict[Kind, list[Event]] = defaultdict(list)
+        for event in self._events:
+            self._by_kind[event.kind].append(event)
         self._listeners: list[Callable[[Event], None]] = []
         # The baseline reports from its own thread.
         self._writing = threading.Lock()
@@ -62,7 +66,7 @@ class Run:
 
     def of_kind(self, kind: Kind) -> list[Event]:
         """Return the stored events of one kind, oldest first."""
-        return [event for event in self._events if event.kind == kind]
+        return self._by_kind[kind]
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event from now on, live ones too."""
@@ -77,6 +81,7 @@ class Run:
             if not live:
                 self._write(event)
                 self._events.append(event)
+                self._by_kind[kind].append(event)
         for listener in self._listeners:
             listener(event)
         return event

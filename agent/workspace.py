@@ -107,7 +107,7 @@ class Workspace:
         patch = self.patch()
         if patch == self.recorded_patch():
             return
-        name = f"{len(list(self._run.of_kind('tree'))) + 1:04}.diff"
+        name = f"{len(self._run.of_kind('tree')) + 1:04}.diff"
         file = self._run.directory / "trees" / name
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(patch)
