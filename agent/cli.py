@@ -222,13 +222,8 @@ def show(
 ) -> None:
     """Show a run again: its steps, its diff, its verdict."""
     from reapair.agent.console import show_run
-    from reapair.agent.run import RunError
-    from reapair.agent.runs import find
 
-    try:
-        directory = find(run_id, _settings({}).runs)
-    except RunError as error:
-        _fail(2, str(error))
+    directory = _find(run_id)
     show_run(directory, _short(directory), tokens=tokens, as_json=json)
 
 
@@ -252,16 +247,23 @@ def undo(
     _change_by_run(run_id, take_back, "taken back from")
 
 
-def _change_by_run(run_id: str, change: Callable[[Path, bytes], None], said: str) -> None:
-    """Change the work tree of a run's repository by its patch."""
-    from reapair.agent.handover import HandoverError
-    from reapair.agent.run import RunError, read_events
+def _find(run_id: str) -> Path:
+    """Return the directory of a run; leave with words where there is none, or more than one."""
+    from reapair.agent.run import RunError
     from reapair.agent.runs import find
 
     try:
-        directory = find(run_id, _settings({}).runs)
+        return find(run_id, _settings({}).runs)
     except RunError as error:
         _fail(2, str(error))
+
+
+def _change_by_run(run_id: str, change: Callable[[Path, bytes], None], said: str) -> None:
+    """Change the work tree of a run's repository by its patch."""
+    from reapair.agent.handover import HandoverError
+    from reapair.agent.run import read_events
+
+    directory = _find(run_id)
     patch = directory / "patch.diff"
     if not patch.is_file():
         _fail(2, f"Run {directory.name} has not made a change.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from reapair.agent.result import Evidence, Reproduction, Suite, Verdict
+from reapair.sandbox.gitdiff import split
 from reapair.sandbox.policy import changed_files, check
 from reapair.tools.files import is_test_file
 
@@ -156,13 +156,6 @@ def _suite(baseline: TestReport | None, after: TestReport) -> Suite:
         skipped=counts["skipped"],
         missing=sum(test not in after.statuses for test in known),
     )
-
-
-def split(patch: bytes) -> list[bytes]:
-    """Return the patch's parts, one for each file."""
-    # Inside a hunk every line begins with a blank, a sign or a backslash, never with this.
-    starts = [match.start() for match in re.finditer(rb"^diff --git ", patch, re.MULTILINE)]
-    return [patch[a:b] for a, b in zip(starts, [*starts[1:], len(patch)], strict=True)]
 
 
 def _is_tests(part: bytes) -> bool:

@@ -190,3 +190,10 @@ def _unquote(name: bytes) -> bytes:
 def _unescape(match: re.Match[bytes]) -> bytes:
     code = match[1]
     return bytes([int(code, 8) if len(code) == 3 else _PLAIN_ESCAPES[code[0]]])
+
+
+def split(patch: bytes) -> list[bytes]:
+    """Return the patch's parts, one for each file."""
+    # Inside a hunk every line begins with a blank, a sign or a backslash, never with this.
+    starts = [match.start() for match in re.finditer(rb"^diff --git ", patch, re.MULTILINE)]
+    return [patch[a:b] for a, b in zip(starts, [*starts[1:], len(patch)], strict=True)]

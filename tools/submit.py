@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from reapair.sandbox.base import Sandbox
-from reapair.sandbox.gitdiff import parse
+from reapair.sandbox.gitdiff import parse, split
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
 from reapair.tools.files import is_test_file
 from reapair.tools.observation import clip, listed
@@ -102,10 +102,10 @@ def _readable(patch: str) -> str:
 def removed_from(patch: str) -> set[str]:
     """Return the files that lose lines, or go altogether: adding a test takes nothing away."""
     names: set[str] = set()
-    for part in re.split(r"^(?=diff --git )", patch, flags=re.MULTILINE):
-        head, _, hunks = part.partition("\n@@")
-        if "\ndeleted file mode" in head or re.search(r"^-", hunks, re.MULTILINE):
-            names.update(changed_files(part)[1])
+    for part in split(patch.encode("utf-8", "surrogateescape")):
+        head, _, hunks = part.partition(b"\n@@")
+        if b"\ndeleted file mode" in head or re.search(rb"^-", hunks, re.MULTILINE):
+            names.update(changed_files(part.decode("utf-8", "surrogateescape"))[1])
     return names
 
 
