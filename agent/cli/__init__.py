@@ -1,0 +1,36 @@
+"""The `agent` command (also `reapair`). Thin: it reads arguments, calls, shows, exits."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from reapair.agent.cli import solve, setup, runs  # noqa: I001  # The order of the help.
+from reapair.agent.cli.common import app, fail
+
+__all__ = ["main", "runs", "setup", "solve"]
+
+
+def main() -> None:
+    """Run the command line; called by the console scripts and `python -m reapair`."""
+    try:
+        app()
+    except Exception as error:  # The last line of defence: no traceback for people.
+        if "--debug" in sys.argv:
+            raise
+        fail(
+            1, f"Internal error: {type(error).__name__}: {error}. Run again with --debug for more."
+        )
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"agent {installed('reapair')}")
+        raise typer.Exit

@@ -1,0 +1,127 @@
+"""What the commands share: the app, options, settings, and the ways to leave."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reapair.agent.events import Event
+    from reapair.agent.result import Result
+    from reapair.agent.settings import Settings
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Solve issues with a coding model of your own, and prove the patches.",
+)
+
+BaseUrl = Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")]
+ModelName = Annotated[str | None, typer.Option(help="Model name, where the server has several.")]
+ApiKey = Annotated[str | None, typer.Option(help="Key for the model's server.")]
+Project = Annotated[Path | None, typer.Option(help="Folder to work for in a monorepo.")]
+SetupCommand = Annotated[str | None, typer.Option(help="Installs what tests need; network.")]
+TestCommand = Annotated[str | None, typer.Option(help="Runs the whole test suite.")]
+Image = Annotated[str | None, typer.Option(help="Container image to work in.")]
+SandboxName = Annotated[str | None, typer.Option(help="docker, podman, bubblewrap, none or auto.")]
+JsonEvents = Annotated[bool, typer.Option("--json", help="One JSON object per event.")]
+Debug = Annotated[bool, typer.Option(help="Show tracebacks.")]
+RunId = Annotated[str, typer.Argument(help="The run, or the beginning of its id.")]
+
+
+def settings_from(given: dict[str, Any]) -> Settings:
+    """Put flags over the environment; a wrong value is named with what is allowed."""
+    from pydantic import ValidationError
+
+    from reapair.agent.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).lower().removeprefix("agent_").replace("_", "-")
+        fail(2, f"--{name}: {first['msg']}. See agent solve --help.")
+
+
+def find_run(run_id: str) -> Path:
+    """Return the directory of a run; leave with words where there is none, or more than one."""
+    from reapair.agent.run import RunError
+    from reapair.agent.runs import find
+
+    try:
+        return find(run_id, settings_from({}).runs)
+    except RunError as error:
+        fail(2, str(error))
+
+
+def run_and_show(
+    job: Callable[[Callable[[Event], None]], Result], settings: Settings, *, as_json: bool
+) -> NoReturn:
+    """Do the job, show it as it happens, leave with its exit code."""
+    from rich.console import Console
+
+    from reapair.agent.console import Screen, print_json
+    from reapair.agent.model.types import ModelError
+    from reapair.agent.run import RunError
+    from reapair.agent.solve import UsageError
+
+    screen = Screen(Console())
+    stopped: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        result = job(print_json if as_json else screen.show)
+    except UsageError as error:
+        fail(2, str(error))
+    except ModelError as error:
+        fail(3, str(error))
+    except RunError as error:
+        fail(1, str(error))
+    except KeyboardInterrupt:
+        fail(143 if stopped else 130, "Stopped.")
+    if not as_json:
+        screen.result(result, short(result.directory))
+    elif result.error:
+        typer.echo(result.error, err=True)
+    leave(_code(result, settings, stopped=bool(stopped)))
+
+
+def _code(result: Result, settings: Settings, *, stopped: bool) -> int:
+    from reapair.agent.result import ExitCode, ExitReason
+
+    if result.exit_reason is ExitReason.CANCELLED:
+        return ExitCode.TERMINATED if stopped else ExitCode.INTERRUPTED
+    return result.exit_code(accept_regression_free=settings.accept == "regression_free")
+
+
+def short(directory: Path) -> str:
+    """Write a path the way people do, with ~ for their home."""
+    try:
+        return f"~/{directory.relative_to(Path.home())}"
+    except ValueError:
+        return str(directory)
+
+
+def fail(code: int, message: str) -> NoReturn:
+    """Say what went wrong and leave with the exit code."""
+    typer.echo(message, err=True)
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Leave without waiting for threads: everything worth keeping is on disk by now."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,85 @@
+"""Commands on the runs that are kept: runs, show, apply, undo, clean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reapair.agent.cli.common import RunId, app, fail, find_run, settings_from, short
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@app.command()
+def runs(
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per run.")] = False,
+) -> None:
+    """List the runs that are kept, the latest first."""
+    from reapair.agent.console import show_runs
+    from reapair.agent.runs import summaries
+
+    show_runs(summaries(settings_from({}).runs), as_json=json)
+
+
+@app.command()
+def show(
+    run_id: RunId,
+    tokens: Annotated[bool, typer.Option(help="What each request cost.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The events as they are stored.")] = False,
+) -> None:
+    """Show a run again: its steps, its diff, its verdict."""
+    from reapair.agent.console import show_run
+
+    directory = find_run(run_id)
+    show_run(directory, short(directory), tokens=tokens, as_json=json)
+
+
+@app.command()
+def apply(
+    run_id: RunId,
+) -> None:
+    """Put a run's change into the work tree it came from."""
+    from reapair.agent.handover import apply_to_work_tree
+
+    _change_by_run(run_id, apply_to_work_tree, "applied to")
+
+
+@app.command()
+def undo(
+    run_id: RunId,
+) -> None:
+    """Take a run's change out of the work tree again."""
+    from reapair.agent.handover import take_back
+
+    _change_by_run(run_id, take_back, "taken back from")
+
+
+def _change_by_run(run_id: str, change: Callable[[Path, bytes], None], said: str) -> None:
+    """Change the work tree of a run's repository by its patch."""
+    from reapair.agent.handover import HandoverError
+    from reapair.agent.run import read_events
+
+    directory = find_run(run_id)
+    patch = directory / "patch.diff"
+    if not patch.is_file():
+        fail(2, f"Run {directory.name} has not made a change.")
+    repository = Path(read_events(directory)[0].data["repository"])
+    try:
+        change(repository, patch.read_bytes())
+    except HandoverError as error:
+        fail(5, str(error))
+    typer.echo(f"The change was {said} {short(repository)}.")
+
+
+@app.command()
+def clean(
+    older_than: Annotated[float, typer.Option(help="Days since a run's last event.")] = 30.0,
+) -> None:
+    """Remove old runs; none that is at work."""
+    from reapair.agent.runs import clean as clean_runs
+
+    removed = clean_runs(older_than, settings_from({}).runs)
+    typer.echo(f"{len(removed)} runs removed")

@@ -1,0 +1,138 @@
+"""Commands that bring a run to its end: solve, demo, resume."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reapair.agent.cli.common import (
+    ApiKey,
+    BaseUrl,
+    Debug,
+    Image,
+    JsonEvents,
+    ModelName,
+    Project,
+    RunId,
+    SandboxName,
+    SetupCommand,
+    TestCommand,
+    app,
+    fail,
+    run_and_show,
+    settings_from,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reapair.agent.events import Event
+    from reapair.agent.result import Result
+
+Text = str | None
+
+
+@app.command()
+def solve(
+    issue: Annotated[str, typer.Argument(help="Text, a path to a file, or - for standard input.")],
+    base_url: BaseUrl = None,
+    model: ModelName = None,
+    api_key: ApiKey = None,
+    max_steps: Annotated[int | None, typer.Option(help="Steps before the end.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Minutes before the end.")] = None,
+    project: Project = None,
+    setup_command: SetupCommand = None,
+    test_command: TestCommand = None,
+    image: Image = None,
+    sandbox: SandboxName = None,
+    accept: Annotated[Text, typer.Option(help="Weakest verdict that exits 0.")] = None,
+    patch: Annotated[Path | None, typer.Option(help="Write the patch here; no branch.")] = None,
+    apply: Annotated[bool, typer.Option(help="Change the work tree; no branch.")] = False,
+    json: JsonEvents = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Solve ISSUE in this git repository and hand over a proved patch.
+
+    Exit codes: 0 proved, 1 internal error, 2 usage, 3 model, 4 sandbox, 5 hand-over failed,
+    9 regression-free, 10 unproved, 11 refuted, 12 no change, 130/143 stopped.
+    """
+    given = {
+        "base_url": base_url,
+        "model": model,
+        "api_key": api_key,
+        "max_steps": max_steps,
+        "max_minutes": max_minutes,
+        "project": project.absolute() if project else None,
+        "setup_command": setup_command,
+        "test_command": test_command,
+        "image": image,
+        "sandbox": sandbox,
+        "accept": accept,
+        "patch": patch.absolute() if patch else None,
+        "apply": apply or None,
+    }
+    text, settings = _read_issue(issue), settings_from(given)
+
+    from reapair.agent.solve import solve as solve_issue
+
+    run_and_show(
+        lambda on_event: solve_issue(text, Path.cwd(), settings, on_event=on_event),
+        settings,
+        as_json=json,
+    )
+
+
+@app.command()
+def demo(
+    sandbox: Annotated[
+        str, typer.Option(help="docker, podman, bubblewrap, none or auto.")
+    ] = "auto",
+    json: JsonEvents = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Fix a bug in a small repository with a tiny model; both ship with this program."""
+    from reapair.agent.demo.play import INTRODUCTION, play
+
+    if not json:
+        typer.echo(INTRODUCTION)
+    settings = settings_from({"sandbox": sandbox})
+    run_and_show(lambda on_event: play(on_event, sandbox=settings.sandbox), settings, as_json=json)
+
+
+@app.command()
+def resume(
+    run_id: RunId,
+    api_key: ApiKey = None,
+    json: JsonEvents = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Go on with a run that was stopped, killed, or lost its server."""
+    settings = settings_from({"api_key": api_key})
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+
+    def job(on_event: Callable[[Event], None]) -> Result:
+        from reapair.agent.run import Run
+        from reapair.agent.runs import find
+        from reapair.agent.solve import resume as resume_run
+
+        directory = find(run_id, settings.runs)
+        return resume_run(Run(directory, directory.name), api_key=key, on_event=on_event)
+
+    run_and_show(job, settings, as_json=json)
+
+
+def _read_issue(issue: str) -> str:
+    """Return the issue's text, whichever of the three ways it was given."""
+    if issue == "-":
+        return sys.stdin.buffer.read().decode("utf-8", "replace")
+    try:
+        if Path(issue).is_file():
+            return Path(issue).read_text("utf-8", "replace")
+    except OSError:  # Too long or too odd for a path: then it is text.
+        pass
+    if " " not in issue.strip() and ("/" in issue or issue.endswith((".md", ".txt"))):
+        fail(2, f"There is no file {issue}. Give an existing file, the text itself, or -.")
+    return issue
