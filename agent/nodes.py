@@ -135,12 +135,14 @@ class Nodes:
         session, step = self._session, state["step"]
         workspace = session.workspace
         workspace.record(step)
-        evidence = self._prove(workspace.recorded_patch(), step)
+        patch = workspace.recorded_patch()
+        repeated = state["proofs"] > 0 and session.evidence(patch) is not None
+        evidence = self._prove(patch, step)
         proofs = state["proofs"] + 1
         submission = state.get("submission")
         if submission is None:
             return {"next": "finish", "proofs": proofs}
-        again = evidence.verdict is Verdict.REFUTED and proofs < MAX_PROOFS
+        again = _worth_another(evidence, repeated=repeated) and proofs < MAX_PROOFS
         text = _refutation(evidence) if again else "Submitted."
         for call in session.history.unanswered:
             if call["id"] == submission:
@@ -282,12 +284,29 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def _worth_another(evidence: Evidence, *, repeated: bool) -> bool:
+    """Tell whether the model is asked for a better change; one it insists on is left unproved."""
+    if evidence.verdict is Verdict.UNPROVED:
+        return evidence.mendable and not repeated
+    return evidence.verdict is Verdict.REFUTED
+
+
 def _refutation(evidence: Evidence) -> str:
     """Say to the model why its change was not accepted, and what to do."""
+    if evidence.verdict is Verdict.UNPROVED:
+        return render(
+            "unproved",
+            problem=evidence.problem,
+            tricks=evidence.tricks,
+            warnings=evidence.warnings,
+            notes=evidence.notes,
+        ).strip()
     return render(
         "refuted",
         problem=evidence.problem,
         violations=evidence.violations,
+        tricks=evidence.tricks,
         regressions=evidence.regressions[:20],
         more=max(0, len(evidence.regressions) - 20),
+        failure=clip(evidence.failure, 1_500),
     ).strip()

@@ -89,7 +89,20 @@ class Suite(BaseModel):
 
 
 class Evidence(BaseModel):
-    """Everything the proof saw. `problem` is one line for people when something went wrong."""
+    """Everything the proof saw, and what every account of a run speaks from.
+
+    Attributes:
+        scope: `sampled` when only a part of the suite, named in `suite.command`, could be run.
+        tricks: what in the patch keeps tests from being believed, a sentence each.
+        violations: why the patch can't be taken at all.
+        warnings: scratch files and debugger calls that were left in.
+        reach: what shows that tests reach the change: its lines were run, or tests import it;
+            `unknown` where that can't be told.
+        notes: what else a reader should know of the proof, a sentence each.
+        failure: what the first regression says.
+        problem: one line for people when something went wrong.
+        mendable: another change could get a better verdict, so the model is asked for one.
+    """
 
     verdict: Verdict
     scope: Literal["full", "sampled", "none"] = "none"
@@ -98,8 +111,18 @@ class Evidence(BaseModel):
     flaky: list[str] = Field(default_factory=list)
     tricks: list[str] = Field(default_factory=list)
     violations: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
     suite: Suite = Field(default_factory=Suite)
+    reach: Literal["lines", "imports", "none", "unknown"] = "unknown"
+    notes: list[str] = Field(default_factory=list)
+    failure: str = ""
     problem: str = ""
+    mendable: bool = False
+
+    @property
+    def own_test_only(self) -> bool:
+        """True when nothing but tests that came with the patch shows the fix."""
+        return bool(self.reproduction) and all(t.author == "model" for t in self.reproduction)
 
 
 class Totals(BaseModel):
