@@ -50,6 +50,7 @@ class LlamaCpp:
     name = "llama.cpp"
     reasoning_key = "reasoning_content"
     closes_after_stream = True
+    slots = 1
 
     def __init__(self, model: str, context: int) -> None:
         self.model, self.context = model, context
@@ -62,7 +63,7 @@ class LlamaCpp:
         if path == "/props":
             return {
                 "default_generation_settings": {"params": {}, "n_ctx": self.context},
-                "total_slots": 1,
+                "total_slots": self.slots,
                 "model_alias": self.model,
                 "model_path": "model.gguf",
                 "chat_template": "[gMASK]<sop>{{ clear_thinking }}{{ reasoning_content }}",

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,6 +50,8 @@ class ScriptedServer:
         context: tokens that fit; a longer prompt gets the dialect's own overflow error.
         api_key: wanted from every request to `/v1` when set.
         loading: GETs and POSTs that are answered with 503 first, as while a model is loaded.
+        slots: conversations that the server says it holds at once.
+        seconds: how long it thinks about each answer; several requests think at the same time.
         reasoning_in_content: leave the reasoning in the content, as without a reasoning parser.
     """
 
@@ -61,17 +64,21 @@ class ScriptedServer:
         context: int = 32_768,
         api_key: str | None = None,
         loading: int = 0,
+        slots: int = 1,
+        seconds: float = 0.0,
         reasoning_in_content: bool = False,
         port: int = 0,
     ) -> None:
         self.turns = list(turns)
         self.dialect = DIALECTS[dialect](model, context)
+        self.dialect.slots = slots
+        self.seconds = seconds
         self.api_key = api_key
         self.loading = loading
         self.reasoning_in_content = reasoning_in_content
         self.requests: list[Request] = []
         self.disconnects = 0
-        self.last_prompt = ""
+        self.last_prompts: dict[int, str] = {}
         self.lock = threading.Lock()
         self._http = _Quiet(("127.0.0.1", port), _Handler)
         self._http.script = self  # type: ignore[attr-defined]
@@ -137,8 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         prompt = json.dumps([body.get("tools"), body.get("messages")])
         if self.path == "/v1/chat/completions":
-            with script.lock:
-                self._chat(body, prompt)
+            self._chat(body, prompt)
             return
         answer = script.dialect.post(self.path, body, count_tokens(prompt))
         self.json(200, answer) if answer is not None else self._not_found()
@@ -174,13 +180,16 @@ class _Handler(BaseHTTPRequestHandler):
         if size >= script.dialect.context:
             self.json(400, script.dialect.overflow(size), close=True)
             return
-        if not script.turns:
+        with script.lock:
+            turn = script.turns.pop(0) if script.turns else None
+            slot = body.get("id_slot", 0)
+            before, script.last_prompts[slot] = script.last_prompts.get(slot, ""), prompt
+        if turn is None:
             self.json(400, script.dialect.error(400, "", "the script is at its end"), close=True)
             return
-        turn = script.turns.pop(0)
         turn = turn(body) if callable(turn) else turn
-        cached = count_tokens(_common(prompt, script.last_prompt))
-        script.last_prompt = prompt
+        time.sleep(script.seconds)
+        cached = count_tokens(_common(prompt, before))
         counts = Counts(size, min(cached, size - 1), count_tokens(written(turn)))
         try:
             answer(self, script, body, turn, counts)
