@@ -5,7 +5,7 @@
 
 `python -m reapair.agent.serve.embedded MODEL --context N --threads N` is the child. It prints its
 address once the model is loaded and ends when its standard input does: the pipe is a lease that
-the kernel takes back when the parent is gone, however it went.
+the kernel takes back when the parent is gone, however it went. With `--keep` it stays.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import os
 import secrets
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +42,8 @@ class EmbeddedServer:
         context_tokens: size of the context to serve.
         log_file: where the server's own log goes; it is kept.
         threads: threads that compute. One is fastest for a tiny model on a busy machine.
+        slots: conversations that are served at once; they share the context.
+        slots_saved: directory where slots may be saved; None: they may not.
         on_wait: called about once a second while the model loads, with the seconds so far.
     """
 
@@ -54,12 +57,16 @@ class EmbeddedServer:
         context_tokens: int,
         log_file: Path,
         threads: int = 1,
+        slots: int = 1,
+        slots_saved: Path | None = None,
         on_wait: Callable[[float], None] | None = None,
     ) -> None:
         self.model = model
         self.context_tokens = context_tokens
         self.log_file = log_file
         self.threads = threads
+        self.slots = slots
+        self.slots_saved = slots_saved
         self._on_wait = on_wait or (lambda _: None)
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -76,6 +83,9 @@ class EmbeddedServer:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", __name__, str(self.model)]
         command += ["--context", str(self.context_tokens), "--threads", str(self.threads)]
+        command += ["--slots", str(self.slots)]
+        if self.slots_saved:
+            command += ["--slots-saved", str(self.slots_saved)]
         with self.log_file.open("wb") as log:
             child = self._child = subprocess.Popen(
                 command,
@@ -141,23 +151,24 @@ class EmbeddedServer:
         return next((error for error in errors if error), "no reason given")
 
 
-def serve(model: str, context_tokens: int, threads: int, api_key: str, out: IO[str]) -> None:
+def serve(given: argparse.Namespace, api_key: str, out: IO[str]) -> None:
     """Serve the model until standard input ends; write the address to `out` once it is loaded."""
     import xllamacpp  # type: ignore[import-untyped, unused-ignore]
 
     parameters = xllamacpp.CommonParams()
-    parameters.model.path = model
+    parameters.model.path = given.model
     parameters.model_alias = {ALIAS}
     parameters.hostnames = ["127.0.0.1"]
-    parameters.port = 0
+    parameters.port = given.port
     parameters.api_keys = [api_key] if api_key else []
-    parameters.n_ctx = context_tokens
-    parameters.n_parallel = 1
+    parameters.n_ctx = given.context
+    parameters.n_parallel = given.slots
     parameters.n_gpu_layers = 0
-    parameters.cpuparams.n_threads = threads
-    parameters.cpuparams_batch.n_threads = threads
+    parameters.cpuparams.n_threads = given.threads
+    parameters.cpuparams_batch.n_threads = given.threads
     parameters.use_jinja = True
     parameters.endpoint_props = parameters.endpoint_slots = parameters.endpoint_metrics = True
+    parameters.slot_save_path = given.slots_saved and os.path.join(given.slots_saved, "")
     parameters.fit_params = parameters.warmup = parameters.ui = False
     parameters.offline = True
     try:
@@ -165,6 +176,8 @@ def serve(model: str, context_tokens: int, threads: int, api_key: str, out: IO[s
     except RuntimeError as error:  # llama.cpp has logged why.
         sys.exit(str(error))
     print(server.listening_address, file=out, flush=True)
+    if given.keep:
+        signal.pause()
     sys.stdin.buffer.read()
     os._exit(0)  # Its threads are C++ and would hold up an ordinary exit.
 
@@ -175,12 +188,15 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--context", type=int, default=16384)
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
+    parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--slots-saved", default="")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--keep", action="store_true")
+    given = parser.parse_args()
     # Only the address may reach the parent's pipe, whatever the C++ side prints.
     with os.fdopen(os.dup(1), "w") as out:
         os.dup2(2, 1)
-        key = os.environ.pop(_KEY_VARIABLE, "")
-        serve(arguments.model, arguments.context, arguments.threads, key, out)
+        serve(given, os.environ.pop(_KEY_VARIABLE, ""), out)
 
 
 if __name__ == "__main__":
