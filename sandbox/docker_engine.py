@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from reapair.sandbox.base import WORKSPACE, Sandbox, SandboxError
+from reapair.sandbox.directories import cache
 from reapair.sandbox.docker import SECRETS, DockerSandbox
 from reapair.sandbox.environment import (
     PYTEST_SETUP,
@@ -21,7 +22,7 @@ from reapair.sandbox.environment import (
     environment_key,
     install,
 )
-from reapair.sandbox.labels import HOST, PREFIX, orphaned
+from reapair.sandbox.labels import HOST, PREFIX, boot_id, orphaned
 from reapair.sandbox.output import Listener, by_line
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _FROM_USER = f"""FROM {{image}}
 USER 0:0
 RUN command -v git >/dev/null || {{{{ echo 'git is missing' >&2; exit 1; }}}}
 RUN mkdir -p {WORKSPACE} /home/agent && chown -R 1000:1000 {WORKSPACE} /home/agent
+ENV PATH=/home/agent/.local/bin:$PATH
 """
 
 
@@ -50,6 +52,7 @@ class DockerEngine(Engine):
         self.kind: Literal["docker", "podman"] = kind
         self._user_image = image
         self._base = ""
+        self._version = "auto"
 
     def connect(self) -> APIClient:
         """Return a new client of the engine's API. Raises SandboxError when nothing answers."""
@@ -58,8 +61,11 @@ class DockerEngine(Engine):
 
         try:
             if self.kind == "docker":
-                return docker.from_env(timeout=_API_SECONDS).api
-            return docker.APIClient(base_url=podman_socket(), version="auto", timeout=_API_SECONDS)
+                client = docker.from_env(version=self._version, timeout=_API_SECONDS).api
+            else:
+                client = docker.APIClient(podman_socket(), self._version, timeout=_API_SECONDS)
+            self._version = client.api_version  # found out once
+            return client
         except DockerException as error:
             raise SandboxError(f"{self.kind} does not answer: {error}") from error
 
@@ -81,6 +87,30 @@ class DockerEngine(Engine):
         finally:
             # Nobody has to wait for the removal, and it happens without us, too.
             threading.Thread(target=sandbox.close, daemon=True).start()
+        with suppress(OSError, SandboxError):
+            self._marker().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._marker().touch()
+
+    def worked(self) -> bool:
+        """Say whether a check has succeeded since the machine was started."""
+        return self._marker().exists()
+
+    def distrust(self) -> None:
+        """Make the next run check again."""
+        with suppress(OSError, SandboxError):
+            self._marker().unlink()
+
+    def _marker(self) -> Path:
+        """Return the file that stands for a check of this engine with this image."""
+        from docker.errors import DockerException
+
+        image = self._image_id(self.base_image())
+        try:
+            with self._client() as api:
+                told = f"{self.kind} {api.info()['ID']} {image} {boot_id()}"
+        except DockerException as error:
+            raise SandboxError(f"{self.kind} does not answer: {error}") from error
+        return cache() / "checked" / hashlib.sha256(told.encode()).hexdigest()[:20]
 
     def base_image(self) -> str:
         """Return the image without environment; built when it is not there yet."""

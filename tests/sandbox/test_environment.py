@@ -89,6 +89,32 @@ def test_a_package_is_installed_once_and_found_again(engine: Engine, command: st
         )
 
 
+COMPILED = """
+from setuptools import Extension, setup
+setup(name="compiled", version="1", ext_modules=[
+    Extension("in_c", ["in_c.c"]), Extension("in_cxx", ["in_cxx.cpp"])])
+"""
+MODULE = """#include <Python.h>
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, NAME, 0, -1, 0};
+PyMODINIT_FUNC INIT(void) { return PyModule_Create(&definition); }
+"""
+
+
+def test_modules_in_c_and_c_plus_plus_can_be_built(docker: DockerEngine) -> None:
+    def fill_in(sandbox: Sandbox) -> None:
+        sandbox.write("setup.py", COMPILED.encode())
+        for name, suffix in (("in_c", "c"), ("in_cxx", "cpp")):
+            source = MODULE.replace("NAME", f'"{name}"').replace("INIT(", f"PyInit_{name}(")
+            sandbox.write(f"{name}.{suffix}", source.encode())
+
+    environment = docker.prepare(
+        b"compiled", "python setup.py -q develop 2>/dev/null", fill_in, print
+    )
+    TEST_KEYS.add(environment.reference.rpartition(":")[2])
+    with docker.sandbox(environment, "test") as sandbox:
+        assert sandbox.exec("python -c 'import in_c, in_cxx'").ok
+
+
 def test_the_key_and_the_command_decide(engine: Engine) -> None:
     first, _ = prepare(engine, "echo made > made; mkdir empty; echo home > ~/kept")
     other, _ = prepare(engine, "echo made > made; mkdir empty; echo home > ~/kept", b"other")
@@ -196,6 +222,8 @@ def test_the_image_of_a_user_is_used_as_it_is(image: str) -> None:
         fill(sandbox)
         result = sandbox.exec("cat /theirs; id -u; pwd; echo $THEIRS; touch here ~/here && ls -A")
         assert result.text == "theirs\n1000\n/testbed\n1\n.git\ndemo\nhere\nsetup.py\n", result
+        # What the set-up installs for a user alone can be called.
+        assert sandbox.exec("echo $PATH").text == "/home/agent/.local/bin:/usr/bin:/bin\n"
         assert sandbox.exec("sleep 60", timeout=1).timed_out
         assert sandbox.exec(["git", "status", "-s"]).ok
 
