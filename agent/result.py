@@ -134,11 +134,46 @@ class Totals(BaseModel):
     completion_tokens: int = 0
 
 
+class Candidate(BaseModel):
+    """What the choice saw of one attempt.
+
+    `cross_passed` of the `cross_total` tests by which other attempts show their changes pass on its
+    change; both are 0 where that was not asked. `agreeing` counts the attempts, itself among them,
+    whose change is the same but for comments and layout. `changed_lines` leaves tests out.
+    """
+
+    attempt: int
+    exit_reason: ExitReason
+    verdict: Verdict
+    cross_passed: int = 0
+    cross_total: int = 0
+    agreeing: int = 1
+    changed_lines: int = 0
+    usage: Totals = Field(default_factory=Totals)
+
+
+class Choice(BaseModel):
+    """Which of several attempts was taken, and why, in one sentence."""
+
+    attempt: int
+    why: str
+    candidates: list[Candidate]
+
+    @property
+    def usage(self) -> Totals:
+        """The tokens of all attempts together."""
+        totals = Totals()
+        for name in Totals.model_fields:
+            setattr(totals, name, sum(getattr(each.usage, name) for each in self.candidates))
+        return totals
+
+
 class Result(BaseModel):
     """How a run ended.
 
     `error` is one line for people when `exit_reason` is an infrastructure one, `note` one about the
-    hand-over. `branch` is set when the patch was handed over as a branch.
+    hand-over. `branch` is set when the patch was handed over as a branch, `choice` when there were
+    several attempts.
     """
 
     run_id: str
@@ -155,6 +190,7 @@ class Result(BaseModel):
     error: str = ""
     note: str = ""
     handover_failed: bool = False
+    choice: Choice | None = None
 
     @property
     def verdict(self) -> Verdict:

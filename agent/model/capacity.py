@@ -1,0 +1,88 @@
+"""How many conversations a server holds at once without one pushing out what another has cached."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reapair.agent.model.probe import Probe
+
+if TYPE_CHECKING:
+    from reapair.agent.model.types import Server
+
+ENOUGH_TOKENS = 32_768
+"""Context that a conversation should have: few that succeed need more, and below it they suffer."""
+
+_HOSTED_AT_ONCE = 4
+_SHARED_SLOTS = 4  # llama-server's own choice when it is started without -np
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What the server can do for us.
+
+    Attributes:
+        conversations: how many may be under way at once.
+        context_tokens: what each of them may hold; None where the server does not say.
+        pinned: each can have a slot of the server for itself, by its number from 0.
+    """
+
+    conversations: int
+    context_tokens: int | None
+    pinned: bool = False
+
+
+def capacity(server: Server, wanted: int, *, api_key: str | None = None) -> Capacity:
+    """Ask the server what it can hold.
+
+    Args:
+        server: as it was found.
+        wanted: conversations that there will be in all.
+        api_key: sent with the GETs; None sends none.
+
+    Raises NothingThere when the server has gone.
+    """
+    context = server.context_tokens
+    if wanted == 1:
+        return Capacity(1, context)
+    probe = Probe(server.base_url, api_key, timeout=10.0)
+    with probe.client:
+        if server.kind == "llama.cpp":
+            return _of_slots(probe.get(f"{probe.root}/props").dict(), context, wanted)
+        if server.kind == "vllm":
+            metrics = probe.client.get(f"{probe.root}/metrics").text
+            return _of_cache(_cached_tokens(metrics) or context, context, wanted)
+    # Ollama and LM Studio answer one after the other unless they are told otherwise.
+    return Capacity(min(wanted, _HOSTED_AT_ONCE) if server.kind == "other" else 1, context)
+
+
+def _of_slots(props: dict[str, object], context: int | None, wanted: int) -> Capacity:
+    slots = props.get("total_slots")
+    if not isinstance(slots, int) or slots < 1:
+        return Capacity(1, context)
+    if slots == _SHARED_SLOTS and context and context > ENOUGH_TOKENS:
+        # Four slots that it chose itself share one context, and each claims the whole of it; the
+        # server does not say so. With a context this large that is what they do.
+        shared = _of_cache(context, context, min(wanted, slots))
+        return Capacity(shared.conversations, shared.context_tokens, pinned=True)
+    return Capacity(min(wanted, slots), context, pinned=True)
+
+
+def _of_cache(tokens: int | None, context: int | None, wanted: int) -> Capacity:
+    """Part a cache of so many tokens among as many conversations as have enough of it."""
+    if tokens is None:
+        return Capacity(1, context)
+    conversations = max(1, min(wanted, tokens // ENOUGH_TOKENS))
+    return Capacity(conversations, min(context or tokens, tokens // conversations))
+
+
+def _cached_tokens(metrics: str) -> int | None:
+    """Return the size of vLLM's cache in tokens, from the labels of its metric about it."""
+    sizes = []
+    for line in metrics.splitlines():
+        if line.startswith("vllm:cache_config_info{"):
+            labels = dict(re.findall(r'(\w+)="(\d+)"', line))
+            if "num_gpu_blocks" in labels and "block_size" in labels:
+                sizes.append(int(labels["num_gpu_blocks"]) * int(labels["block_size"]))
+    return min(sizes, default=None)
