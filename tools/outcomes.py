@@ -24,12 +24,18 @@ CAPTURED_LIMIT = 600
 
 @dataclass(slots=True)
 class Outcome:
-    """Statuses and failures by test id. `running` is the test that had begun and did not end."""
+    """Statuses and failures by test id. `running` is the test that had begun and did not end.
+
+    `told` is how many tests passed and failed in the runner's own words, where it says so;
+    `inconsistent` what the reading itself found to contradict.
+    """
 
     statuses: dict[str, Status] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     collected_ok: bool = True
     running: str | None = None
+    told: dict[str, int] | None = None
+    inconsistent: str = ""
 
 
 class _Entry(BaseModel):
@@ -87,6 +93,35 @@ def _take(outcome: Outcome, entry: _Entry) -> None:
         status = "passed"
     if status and outcome.statuses.get(entry.id) not in ("failed", "error"):
         outcome.statuses[entry.id] = status
+
+
+_COVERAGE = re.compile(
+    r"coverage (?:threshold|of \d|for \w+ \()|required test coverage", re.IGNORECASE
+)
+_CODE_OF_ITS_OWN = re.compile(r"[|;&]|\bmake\b")
+
+
+def disagreement(outcome: Outcome, result: ExecResult, command: str, output: str) -> str:
+    """Say where the exit code, the report and the log contradict each other; "" where they do not.
+
+    A test can write into a report, and a repository's settings can turn an exit code. A command of
+    several parts may well end with 0 although its tests failed, and too little coverage with
+    another number although none did.
+    """
+    if outcome.inconsistent or not outcome.statuses:
+        return outcome.inconsistent
+    bad = sum(status in ("failed", "error") for status in outcome.statuses.values())
+    good = sum(status == "passed" for status in outcome.statuses.values())
+    if result.exit_code == 0 and bad and not _CODE_OF_ITS_OWN.search(command):
+        return f"exit code 0, although {bad} tests did not pass"
+    if result.exit_code and not bad and not _COVERAGE.search(output):
+        return f"exit code {result.exit_code}, although no test failed"
+    told = outcome.told
+    if told and told["failed"] and not bad:
+        return f"the log tells of {told['failed']} failures, the report of none"
+    if told and good > told["passed"]:
+        return f"the report tells of {good} tests that passed, the log of {told['passed']}"
+    return ""
 
 
 def _cut_off(result: ExecResult) -> str:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 
-from reapair.sandbox.base import ExecResult, Sandbox, SandboxError
+from reapair.sandbox.base import Sandbox, SandboxError
 from reapair.tools.observation import clip, plain, stable
-from reapair.tools.outcomes import Outcome, Status, recorded, unittest_outcome, verbose_outcome
+from reapair.tools.outcomes import Outcome, Status, disagreement
+from reapair.tools.runners import (
+    DEFAULT_COMMAND,
+    Finished,
+    Request,
+    Runner,
+    Tree,
+    choose,
+    found,
+    look,
+)
 
-DEFAULT_COMMAND = "python -m pytest"
 DEFAULT_TIMEOUT = 600.0
 
 _ORDER: tuple[Status, ...] = ("failed", "error", "passed", "skipped", "missing")
 _REPORT_LIMIT = 128 * 1024 * 1024
-_PREPARE = (
-    'd=$(mktemp -d "${TMPDIR:-/tmp}/tests.XXXXXX") && cat > "$d/reapair_recorder.py" '
-    '&& printf %s "$d"'
-)
+_PREPARE = 'd=$(mktemp -d "${TMPDIR:-/tmp}/tests.XXXXXX") && { %s\n} && printf %%s "$d"'
 _NOT_LOADED = b"No module named 'reapair_recorder'"
 
 
@@ -32,7 +37,8 @@ class TestReport:
     stands there under its own path as an error. `failures` has the condensed text of each that
     failed. `exit_code` is None when the run was ended. `collected_ok` is False when some tests
     could not even be collected, or nothing could be recognised at all. `hanging` names the test
-    that ran when the time was up.
+    that ran when the time was up. `inconsistent` says where the exit code, the report and the log
+    contradict each other; "" where they agree.
     """
 
     __test__ = False
@@ -45,6 +51,7 @@ class TestReport:
     collected_ok: bool = True
     output_tail: str = ""
     hanging: str | None = None
+    inconsistent: str = ""
 
     def having(self, *wanted: Status) -> list[str]:
         """Return the sorted ids of the tests with one of these statuses."""
@@ -68,15 +75,14 @@ class TestRunner:
 
     Args:
         test_command: the user's command, run by the sandbox's shell at the repository root; None
-            takes `python -m pytest`, or unittest where there is no pytest. A command that runs
-            pytest in the end, also through make or a script, is understood test by test.
+            takes what the repository's files show. A command that ends in a runner we know, also
+            through make, tox or a script, is understood test by test.
     """
 
     __test__ = False
 
     def __init__(self, test_command: str | None = None) -> None:
         self.command = test_command or DEFAULT_COMMAND
-        self._chosen = bool(test_command)
 
     def run(
         self, sandbox: Sandbox, selector: str = "all", timeout: float = DEFAULT_TIMEOUT
@@ -85,61 +91,88 @@ class TestRunner:
 
         Args:
             sandbox: where the repository is; started.
-            selector: `all`, a file, a folder, or a pytest node id, relative to the workspace.
+            selector: `all`, a file, a folder, or a test id, relative to the workspace; a bare name
+                where `takes_names` says so.
             timeout: seconds until the run is ended; what is known by then is reported.
 
         Raises SandboxError when the sandbox is gone or cannot hold the report.
         """
         chosen = "" if selector == "all" else selector
-        report = self._run(sandbox, _unittest_for(self.command, chosen), chosen, timeout)
-        if self._chosen or report.statuses or "No module named pytest" not in report.output_tail:
+        command, tree = self._decided(sandbox)
+        report = self._run(sandbox, command, tree, chosen, timeout)
+        if report.statuses or command != DEFAULT_COMMAND or _NO_PYTEST not in report.output_tail:
             return report
-        command = "python -m unittest discover -v"
-        return self._run(sandbox, _unittest_for(command, chosen), chosen, timeout)
+        return self._run(sandbox, "python -m unittest discover -v", tree, chosen, timeout)
 
-    def _run(self, sandbox: Sandbox, command: str, selector: str, timeout: float) -> TestReport:
-        prepared = sandbox.exec(_PREPARE, stdin=_recorder())
+    def takes_names(self, sandbox: Sandbox) -> bool:
+        """Tell whether a selector may be the name of a test, without a path."""
+        return choose(*self._decided(sandbox)).selects_names
+
+    def _decided(self, sandbox: Sandbox) -> tuple[str, Tree]:
+        tree = look(sandbox, self.command)
+        return (found(tree) if self.command == DEFAULT_COMMAND else self.command), tree
+
+    def _run(
+        self, sandbox: Sandbox, command: str, tree: Tree, selector: str, timeout: float
+    ) -> TestReport:
+        runner = choose(command, tree)
+        recorder = (resources.files("reapair.tools") / runner.recorder).read_bytes()
+        prepared = sandbox.exec(_PREPARE % runner.preparation, stdin=recorder)
         if not prepared.ok:
             raise SandboxError("The tests cannot be run: /tmp in the sandbox cannot be written.")
-        folder = prepared.text
-        result, report = self._attempt(sandbox, _script(folder, command), folder, selector, timeout)
-        if not report and _NOT_LOADED in result.stdout:
-            script = _script(folder, command, "-v -rA --tb=short --continue-on-collection-errors")
-            result, report = self._attempt(sandbox, script, folder, "", timeout)
-        sandbox.exec(["rm", "-rf", folder])
-        return _report(command, recorded(report, result), result, folder)
-
-    def _attempt(
-        self, sandbox: Sandbox, script: str, folder: str, selector: str, timeout: float
-    ) -> tuple[ExecResult, str]:
-        result = sandbox.exec(script, timeout=timeout, env={"REAPAIR_SELECTOR": selector})
-        if result.died:
-            raise SandboxError("The sandbox ended while the tests ran in it.")
-        found = sandbox.exec(["cat", f"{folder}/report"], output_limit=_REPORT_LIMIT)
-        return result, found.text
+        request = Request(command, selector, prepared.text, tree)
+        ended = _attempt(sandbox, runner, request, timeout)
+        if not ended.report and _NOT_LOADED in ended.result.stdout:
+            ended = _attempt(sandbox, runner, replace(request, selector=""), timeout, _BY_WORDS)
+        sandbox.exec(["rm", "-rf", request.folder])
+        return _report(command, runner, ended)
 
 
-def _script(folder: str, command: str, options: str = "-p reapair_recorder") -> str:
+_NO_PYTEST = "No module named pytest"
+_BY_RECORDER = "-p reapair_recorder"
+_BY_WORDS = "-v -rA --tb=short --continue-on-collection-errors"
+
+
+def _attempt(
+    sandbox: Sandbox,
+    runner: Runner,
+    request: Request,
+    timeout: float,
+    options: str = _BY_RECORDER,
+) -> Finished:
+    result = sandbox.exec(
+        _script(request.folder, runner.command(request), options),
+        timeout=timeout,
+        env={"REAPAIR_SELECTOR": request.selector},
+        output_limit=runner.output_limit,
+    )
+    if result.died:
+        raise SandboxError("The sandbox ended while the tests ran in it.")
+    report = sandbox.exec(["cat", f"{request.folder}/report"], output_limit=_REPORT_LIMIT)
+    output = plain(result.stdout).replace(request.folder, "/tmp/tests")  # noqa: S108 - only shown
+    return Finished(request, report.stdout, output, result)
+
+
+def _script(folder: str, command: str, options: str) -> str:
     """Let every pytest that the command starts load our recorder, which tidies up behind itself."""
     options = f" {options} -o cache_dir={folder}/cache"
-    command = re.sub(r"\bPYTHONPATH=", f"PYTHONPATH={folder}:", command)
+    passed = "REAPAIR_FOLDER REAPAIR_OPTIONS REAPAIR_TOP REAPAIR_SELECTOR PYTHONPATH PYTEST_ADDOPTS"
     return (
         'command -v python >/dev/null || python() { python3 "$@"; }\n'
         f'export REAPAIR_FOLDER={folder} REAPAIR_OPTIONS="{options}" REAPAIR_TOP="$(pwd -P)"\n'
         f'export PYTHONPATH={folder}"${{PYTHONPATH:+:$PYTHONPATH}}"\n'
         f'export PYTEST_ADDOPTS="${{PYTEST_ADDOPTS-}}{options}"\n'
+        # tox keeps the environment from its commands; version 3 and 4 have a variable each.
+        f'export TOX_TESTENV_PASSENV="{passed}"\n'
+        f'export TOX_OVERRIDE="testenv.pass_env+={passed.replace(" ", ",")}"\n'
         f"{{ {command}\n}} 2>&1"
     )
 
 
-def _recorder() -> bytes:
-    return (resources.files("reapair.tools") / "pytest_recorder.py").read_bytes()
-
-
-def _report(command: str, outcome: Outcome | None, result: ExecResult, folder: str) -> TestReport:
-    output = plain(result.stdout).replace(folder, "/tmp/tests")  # noqa: S108 - only shown
-    outcome = outcome or unittest_outcome(output) or verbose_outcome(output)
-    if outcome is None and not re.search(r"\bpytest\b", command):
+def _report(command: str, runner: Runner, ended: Finished) -> TestReport:
+    output, result = ended.output, ended.result
+    outcome = runner.outcome(ended)
+    if outcome is None and runner.any_command and not re.search(r"\bpytest\b", command):
         status: Status = "passed" if result.ok else "failed"
         failures = {} if result.ok else {command: _end(output, 4_000)}
         outcome = Outcome({command: status}, failures)
@@ -153,20 +186,9 @@ def _report(command: str, outcome: Outcome | None, result: ExecResult, folder: s
         collected_ok=known.collected_ok,
         output_tail=_end(output, 6_000),
         hanging=known.running if result.timed_out else None,
+        inconsistent=disagreement(known, result, command, output),
     )
 
 
 def _end(output: str, limit: int) -> str:
     return stable(clip(output.strip("\n"), limit, tail=0.7))
-
-
-def _unittest_for(command: str, selector: str) -> str:
-    """Return the command with the selector in unittest's spelling; other commands as they are."""
-    if not selector or not re.search(r"\bunittest\b", command):
-        return command
-    path, _, test = selector.partition("::")
-    dotted = path.removesuffix(".py").strip("/").replace("/", ".")
-    if not path.endswith(".py"):
-        return f"python -m unittest discover -v -s {shlex.quote(path)} -t ."
-    name = ".".join(part for part in (dotted, test.replace("::", ".")) if part)
-    return f"python -m unittest -v {shlex.quote(name)}"
