@@ -131,8 +131,8 @@ def _engine(
 ) -> tuple[Engine, list[str]]:
     """Return an engine, on the repository's image where the user names none and it works."""
     if settings.image or not (recipe.image or recipe.build):
-        return choose(settings.sandbox, image=settings.image), []
-    engine = choose(settings.sandbox)
+        return choose(settings.sandbox, image=settings.image, trust=True), []
+    engine = choose(settings.sandbox, trust=True)
     if not isinstance(engine, DockerEngine):
         return engine, [f"The repository asks for an image, which {engine.kind} cannot use."]
     try:
@@ -140,7 +140,7 @@ def _engine(
             image = build_image(engine, files, recipe.build, say)
         else:
             image = recipe.image or ""
-        return choose(engine.kind, image=image), []
+        return choose(engine.kind, image=image, trust=True), []
     except SandboxError as error:
         reason = " ".join(str(error).split())[:500]
         return engine, [f"The repository's image cannot be used, ours is taken. {reason}"]

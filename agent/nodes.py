@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from reapair.agent.budget import Budget
 from reapair.agent.context import budget_notice
@@ -48,22 +46,8 @@ class Nodes:
         self._replacements = 0
 
     def prepare(self, state: State) -> State:  # noqa: ARG002
-        """Snapshot, environment, sandbox; the baseline starts in the background."""
-        session, workspace = self._session, self._session.workspace
-        if not self._run.of_kind("run_started"):
-            self._run.append(
-                "run_started",
-                issue=session.issue,
-                repository=str(workspace.repository),
-                server=asdict(session.model.server),
-                settings=session.settings.model_dump(mode="json", exclude={"api_key"}),
-                tools=session.tools.schemas,
-            )
-        for line in _announcements(session):
-            session.say("model", line)
-        session.open()
-        workspace.sandbox()
-        self._run.append("environment", **workspace.prepared.facts)
+        """Say what the run stands on; `Session.open` has made it while the graph was loaded."""
+        self._run.append("environment", **self._session.workspace.prepared.facts)
         return {"step": 0, "bad": 0, "wire": 0, "proofs": 0}
 
     def think(self, state: State) -> State:
@@ -265,23 +249,11 @@ class Nodes:
         self._run.append("delta", **asdict(progress))
 
 
-def _announcements(session: Session) -> list[str]:
-    """Say which server was taken, if nobody named one, and whether code leaves the machine."""
-    server = session.model.server
-    lines = []
-    if session.settings.base_url is None:
-        lines.append(f"found {server.kind} at {server.base_url}")
-    host = urlsplit(server.base_url).hostname or ""
-    if not _is_this_machine(host):
-        lines.append(f"code leaves this machine for {host}")
-    return lines
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+def _worth_another(evidence: Evidence, *, repeated: bool) -> bool:
+    """Tell whether the model is asked for a better change; one it insists on is left unproved."""
+    if evidence.verdict is Verdict.UNPROVED:
+        return evidence.mendable and not repeated
+    return evidence.verdict is Verdict.REFUTED
 
 
 def _worth_another(evidence: Evidence, *, repeated: bool) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from reapair.agent.context import History
 from reapair.agent.result import Evidence, ExitReason, Totals
@@ -46,8 +48,21 @@ class Session:
             self.tools.restore(event.data["name"], event.data["data"])
 
     def open(self) -> None:
-        """Get the sandboxes ready, on the run's own snapshot where it has one already."""
+        """Begin the log and get the sandboxes ready, on the run's own snapshot if it has one."""
+        if not self.run.of_kind("run_started"):
+            self.run.append(
+                "run_started",
+                issue=self.issue,
+                repository=str(self.workspace.repository),
+                server=asdict(self.model.server),
+                settings=self.settings.model_dump(mode="json", exclude={"api_key"}),
+                tools=self.tools.schemas,
+            )
+        for line in _announcements(self):
+            self.say("model", line)
         self.workspace.prepare(lambda line: self.say("environment", line))
+        # The model's sandbox first: the first request waits for that one only.
+        self.workspace.sandbox()
         self.workspace.start_baseline()
 
     def say(self, phase: str, line: str) -> None:
@@ -96,3 +111,22 @@ class Session:
 def digest(patch: bytes) -> str:
     """Return what tells one patch from another in the log."""
     return hashlib.sha256(patch).hexdigest()
+
+
+def _announcements(session: Session) -> list[str]:
+    """Say which server was taken, if nobody named one, and whether code leaves the machine."""
+    server = session.model.server
+    lines = []
+    if session.settings.base_url is None:
+        lines.append(f"found {server.kind} at {server.base_url}")
+    host = urlsplit(server.base_url).hostname or ""
+    if not _is_this_machine(host):
+        lines.append(f"code leaves this machine for {host}")
+    return lines
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

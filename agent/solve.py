@@ -55,7 +55,6 @@ def solve(
     Returns the result, whatever became of the issue. Raises UsageError, ModelError (no server) and
     RunError (no place to keep the run) before anything has happened.
     """
-    _import_in_background()
     settings = settings or Settings()
     top = repository_top(Path(repository))
     project = project_folder(Path(repository), settings.project)
@@ -83,7 +82,6 @@ def resume(
 
     Raises UsageError when the run ended before it began, ModelError when its server is gone.
     """
-    _import_in_background()
     started = run.of_kind("run_started")
     if not started:
         raise UsageError(f"Run {run.id} was stopped before it began. Start it again with solve.")
@@ -169,6 +167,9 @@ def _drive(
 
 def _invoke(session: Session) -> None:
     """Run the graph from its start, or from its last checkpoint when it has one."""
+    if not session.run.of_kind("run_finished"):
+        _import_in_background()
+        session.open()
     from langsmith.run_helpers import tracing_context
 
     from reapair.agent.graph import build
@@ -178,11 +179,8 @@ def _invoke(session: Session) -> None:
     try:
         # LangSmith would upload the state wherever the user's environment turns its tracing on.
         with tracing_context(enabled=False):
-            graph = build(session, checkpointer)
             begun = bool(session.run.of_kind("environment"))
-            if begun and not session.run.of_kind("run_finished"):
-                session.open()
-            graph.invoke(None if begun else {}, config, durability="sync")
+            build(session, checkpointer).invoke(None if begun else {}, config, durability="sync")
     finally:
         checkpointer.conn.close()
 
@@ -200,9 +198,11 @@ def _checkpointer(file: Path) -> SqliteSaver:
 
 
 def _import_in_background() -> None:
-    """Load what is slow to import while the server is asked and the container starts."""
+    """Load what is slow to import while the engine starts the container."""
 
     def load() -> None:
+        import langgraph.checkpoint.sqlite  # noqa: F401
+        import langgraph.graph  # noqa: F401
         import openai  # noqa: F401
 
     threading.Thread(target=load, daemon=True).start()

@@ -73,7 +73,11 @@ class Workspace:
         """Start a sandbox that holds the snapshot and nothing else. The caller closes it."""
         sandbox = self.prepared.engine.sandbox(self.prepared.environment, self._run.id)
         self._open.append(sandbox)
-        sandbox.start()
+        try:
+            sandbox.start()
+        except SandboxError:
+            self.prepared.engine.distrust()
+            raise
         (snapshot or self.snapshot).load(sandbox)
         return sandbox
 

@@ -11,12 +11,15 @@ AUTOMATIC: tuple[Kind, ...] = ("docker", "podman", "bubblewrap")
 """What `auto` tries, in this order; never `none`."""
 
 
-def choose(kind: Kind | Literal["auto"] = "auto", *, image: str | None = None) -> Engine:
-    """Return an engine in which a command has run just now.
+def choose(
+    kind: Kind | Literal["auto"] = "auto", *, image: str | None = None, trust: bool = False
+) -> Engine:
+    """Return an engine in which a command has run: just now, or since the machine was started.
 
     Args:
         kind: one engine, or "auto" for the first that works of AUTOMATIC.
         image: the user's own image; only docker and podman can use one.
+        trust: do not try again what has worked before with the same engine and image.
 
     Raises SandboxError that says what was tried and what to do.
     """
@@ -24,7 +27,8 @@ def choose(kind: Kind | Literal["auto"] = "auto", *, image: str | None = None) -
     for candidate in AUTOMATIC if kind == "auto" else (kind,):
         try:
             engine = _engine(candidate, image)
-            engine.check()
+            if not (trust and engine.worked()):
+                engine.check()
         except SandboxError as error:
             reasons.append(f"{candidate}: {error}")
         else:

@@ -50,6 +50,13 @@ class Engine(ABC):
     def check(self) -> None:
         """Run one command in a sandbox. Raises SandboxError with the reason when that fails."""
 
+    def worked(self) -> bool:
+        """Say whether the check has succeeded already with the very same engine and image."""
+        return False
+
+    def distrust(self) -> None:  # noqa: B027 - most engines remember nothing
+        """Forget that it worked: a sandbox could not be started."""
+
     @abstractmethod
     def prepare(
         self,

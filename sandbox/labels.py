@@ -18,7 +18,7 @@ def owner_labels(run_id: str) -> dict[str, str]:
     return {
         PREFIX + "run": run_id,
         HOST: socket.gethostname(),
-        _BOOT: _boot_id(),
+        _BOOT: boot_id(),
         _PID: str(os.getpid()),
     }
 
@@ -27,13 +27,14 @@ def orphaned(labels: Mapping[str, str]) -> bool:
     """True when these labels name this host and a process that no longer exists."""
     if labels.get(HOST) != socket.gethostname():
         return False
-    if labels.get(_BOOT) != _boot_id():
+    if labels.get(_BOOT) != boot_id():
         return True
     pid = labels.get(_PID, "")
     return pid.isdigit() and not _alive(int(pid))
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Return what is another one after each start of the machine; empty where that is not told."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # not Linux: only the process id tells
