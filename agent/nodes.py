@@ -104,7 +104,7 @@ class Nodes:
                 }
             if session.tools.changes_files(call["name"]):
                 # Before the result: what a result tells must be in the tree after a crash.
-                session.workspace.record(step)
+                observation = self._recorded(observation, step)
             last = call is calls[-1]
             notice = budget_notice(step, session.settings.max_steps) if last else ""
             self._answer(call, step, observation, notice)
@@ -118,7 +118,10 @@ class Nodes:
         """Prove the change; a refuted one goes back to the model as its submission's result."""
         session, step = self._session, state["step"]
         workspace = session.workspace
-        workspace.record(step)
+        try:
+            workspace.record(step)
+        except SandboxError:
+            workspace.replace()  # What was recorded last stands.
         patch = workspace.recorded_patch()
         repeated = state["proofs"] > 0 and session.evidence(patch) is not None
         evidence = self._prove(patch, step)
@@ -220,6 +223,14 @@ class Nodes:
         extra = [f"[{note}]" for note in (*call["notes"], warning) if note]
         text = clip(observation.text, self._budget.observation_bytes)
         return replace(observation, text="\n".join([text, *extra]))
+
+    def _recorded(self, observation: Observation, step: int) -> Observation:
+        """Log the change so far; say it instead of the call's result when that has failed."""
+        try:
+            self._session.workspace.record(step)
+        except SandboxError as error:
+            return self._replace_sandbox(error)
+        return observation
 
     def _replace_sandbox(self, error: SandboxError) -> Observation:
         self._replacements += 1

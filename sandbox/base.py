@@ -58,6 +58,9 @@ class Sandbox(ABC):
 
     kind: Kind
 
+    closed = False
+    """True once it was closed, or has died under a command: nothing runs in it any more."""
+
     @abstractmethod
     def start(self) -> None:
         """Bring the sandbox up. Raises SandboxError."""

@@ -137,6 +137,7 @@ class DockerSandbox(Sandbox):
         """Let go of the lease and remove the container with its volumes."""
         from docker.errors import DockerException
 
+        self.closed = True
         api, self._api = self._api, None
         if self._lease is not None:
             with contextlib.suppress(OSError):

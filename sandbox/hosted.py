@@ -150,6 +150,7 @@ class HostedSandbox(Sandbox):
 
     def close(self) -> None:
         """End what still runs, also for another thread, and remove the private directory."""
+        self.closed = True
         with self._closing:
             root, self._root = self._root, None
         if root is None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from reapair.sandbox.base import Sandbox
+from reapair.sandbox.base import Sandbox, SandboxError
 
 
 class Parameters(BaseModel):
@@ -90,7 +90,10 @@ class Toolbox:
             self._tools[name].restore(data)
 
     def call(self, name: str, arguments: dict[str, Any]) -> Observation:
-        """Check the arguments and run the tool; what goes wrong with either comes back as text."""
+        """Check the arguments and run the tool; what goes wrong with either comes back as text.
+
+        Raises SandboxError when the sandbox cannot be used any more.
+        """
         tool = self._tools.get(name)
         if tool is None:
             return Observation(
@@ -104,10 +107,15 @@ class Toolbox:
             parsed = tool.parameters.model_validate(arguments)
         except ValidationError as error:
             return Observation(_explain(tool, error), ok=False)
+        sandbox = self._sandbox()
         try:
-            return tool.run(parsed, self._sandbox())
+            observation = tool.run(parsed, sandbox)
         except ToolError as error:
-            return Observation(str(error), ok=False)
+            observation = Observation(str(error), ok=False)
+        if sandbox.closed:
+            # Whatever the tool made of a command that was cut off, it is not what the tree holds.
+            raise SandboxError("It ended while a command ran in it.")
+        return observation
 
 
 def _sound(value: Any) -> Any:
