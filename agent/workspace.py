@@ -30,18 +30,26 @@ class Workspace:
     Args:
         run: its directory holds the snapshot's objects.
         repository: the user's repository; only read.
+        whole: the workspace of the whole run, when this is for one of its attempts: snapshot,
+            environment and baseline are made there once.
     """
 
-    def __init__(self, run: Run, settings: Settings, repository: Path) -> None:
+    def __init__(
+        self, run: Run, settings: Settings, repository: Path, whole: Workspace | None = None
+    ) -> None:
         self._run = run
         self._settings = settings
         self.repository = repository
-        self._store = run.directory / "store"
+        self._whole = whole
+        # An attempt finds these in its run, also when it is opened for itself later.
+        self._shared = run.directory.with_name(run.id.partition(".")[0])
+        self._store = self._shared / "store"
         self._open: list[Sandbox] = []
+        self._closed = False
         self._main: Sandbox | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="baseline")
         self._baseline: Future[TestReport] | None = None
-        self.runner = TestRunner(settings.test_command)
+        self.runner = whole.runner if whole else TestRunner(settings.test_command)
         self.snapshot: Snapshot
         self.prepared: Prepared
 
@@ -51,6 +59,9 @@ class Workspace:
         A run that has a snapshot already, because it is resumed, keeps it.
         """
         self.snapshot = self._snapshot()
+        if self._whole:
+            self.prepared = self._whole.prepared
+            return
         store = GitStore(self._store, self.repository)
         self.prepared = prepare(self.snapshot, store, self._settings, say)
         if self.prepared.test_command:
@@ -59,7 +70,11 @@ class Workspace:
     def _snapshot(self) -> Snapshot:
         for event in self._run.of_kind("snapshot"):
             return Snapshot.open(self._store, event.data["tree"])
-        snapshot = Snapshot.of_work_tree(self.repository, self._store)
+        snapshot = (
+            self._whole.snapshot
+            if self._whole
+            else Snapshot.of_work_tree(self.repository, self._store)
+        )
         self._run.append(
             "snapshot",
             tree=snapshot.tree,
@@ -71,6 +86,8 @@ class Workspace:
 
     def fresh(self, snapshot: Snapshot | None = None) -> Sandbox:
         """Start a sandbox that holds the snapshot and nothing else. The caller closes it."""
+        if self._closed:
+            raise SandboxError("The run has ended meanwhile.")
         sandbox = self.prepared.engine.sandbox(self.prepared.environment, self._run.id)
         self._open.append(sandbox)
         try:
@@ -84,7 +101,8 @@ class Workspace:
     def discard(self, sandbox: Sandbox) -> None:
         """Close a sandbox that `fresh` gave."""
         sandbox.close()
-        self._open.remove(sandbox)
+        if sandbox in self._open:  # Another thread may have closed them all.
+            self._open.remove(sandbox)
 
     def sandbox(self) -> Sandbox:
         """Return the model's sandbox; made, with the last recorded patch in it, when needed."""
@@ -108,13 +126,14 @@ class Workspace:
 
     def record(self, step: int) -> None:
         """Log the change made so far, if it is another one than before."""
-        patch = self.patch()
+        self.keep(self.patch(), step)
+
+    def keep(self, patch: bytes, step: int) -> None:
+        """Log a patch as the run's change."""
         if patch == self.recorded_patch():
             return
         name = f"{len(self._run.of_kind('tree')) + 1:04}.diff"
-        file = self._run.directory / "trees" / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(patch)
+        self._run.write(f"trees/{name}", patch)
         self._run.append("tree", step, file=f"trees/{name}", bytes=len(patch))
 
     def recorded_patch(self) -> bytes:
@@ -124,20 +143,21 @@ class Workspace:
 
     def start_baseline(self) -> None:
         """Run the suite on the untouched snapshot, in the background and in its own sandbox."""
-        self._baseline = self._executor.submit(self._run_baseline)
+        if not self._whole:
+            self._baseline = self._executor.submit(self._run_baseline)
 
     def _run_baseline(self) -> TestReport:
-        file = self._run.directory / "baseline.json"
+        file = self._shared / "baseline.json"
         if file.exists():
             return TestReport(**json.loads(file.read_text("utf-8")))
         report = self.run_suite()
-        partial = file.with_suffix(".part")
-        partial.write_text(json.dumps(asdict(report)), "utf-8")
-        partial.replace(file)
+        self._run.write(file.name, json.dumps(asdict(report)).encode())
         return report
 
     def baseline(self) -> TestReport | None:
         """Wait for the baseline; None when it could not be run at all."""
+        if self._whole:
+            return self._whole.baseline()
         if self._baseline is None:
             return None
         try:
@@ -156,7 +176,8 @@ class Workspace:
             self.discard(sandbox)
 
     def close(self) -> None:
-        """End every sandbox, also those that other threads wait in."""
+        """End every sandbox, also those that other threads wait in; there will be no more."""
+        self._closed = True
         for sandbox in list(self._open):
             sandbox.close()
         self._open.clear()
