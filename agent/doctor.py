@@ -26,6 +26,7 @@ from reapair.agent.model.types import (
     Server,
     ToolCall,
 )
+from reapair.agent.serve.keep import Keeper
 from reapair.agent.settings import Settings
 from reapair.prompts import render
 from reapair.sandbox import SandboxError, choose
@@ -66,7 +67,7 @@ def checks(
         model: name of the model where the server has several.
         sandbox_check: yields the checks of the engine and its image.
     """
-    yield from _model_checks(base_url, api_key, model)
+    yield from check_model(base_url, api_key, model)
     yield _git()
     yield from sandbox_check()
 
@@ -92,7 +93,11 @@ def _sandbox(settings: Settings) -> Check:
     return Check("sandbox", "ok", f"{engine.kind}: a command ran in the image")
 
 
-def _model_checks(base_url: str | None, api_key: str | None, model: str | None) -> Iterator[Check]:
+def check_model(base_url: str | None, api_key: str | None, model: str | None) -> Iterator[Check]:
+    """Yield the checks of the model server alone; the arguments are those of `checks`."""
+    kept = Keeper().running() if base_url is None else None
+    if kept:
+        base_url, api_key = kept.base_url, kept.api_key
     try:
         if base_url is None:
             found, api_key = find_local(model), None
@@ -101,7 +106,7 @@ def _model_checks(base_url: str | None, api_key: str | None, model: str | None) 
         if found is None:
             raise ModelError(
                 "No model server was found on this machine's usual ports.\n"
-                "Start one, for example llama-server --jinja, or say where it is with --base-url."
+                "Start one with agent serve, or say where it is with --base-url."
             )
     except ModelError as error:
         detail, _, mend = str(error).partition("\n")

@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
-from reapair.agent.cli import solve, setup, runs  # noqa: I001  # The order of the help.
 from reapair.agent.cli.common import app, fail
 
-__all__ = ["main", "runs", "setup", "solve"]
+# The help lists the commands in the order of their imports.
+# isort: off
+from reapair.agent.cli import solve, setup, serve, runs
+# isort: on
+
+__all__ = ["main", "runs", "serve", "setup", "solve"]
 
 
 def main() -> None:

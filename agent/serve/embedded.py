@@ -31,7 +31,7 @@ ALIAS = "embedded"
 LOAD_SECONDS = 900.0
 """Longest time a model may take to load: a 23B file from a slow disk needs minutes."""
 
-_KEY_VARIABLE = "REAPAIR_EMBEDDED_KEY"
+_KEY_VARIABLE = "LLAMA_API_KEY"
 
 
 class EmbeddedServer:
