@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reapair.agent.cancel import Cancel, Stopped
+from reapair.agent.connect import connect
 from reapair.agent.events import Event
 from reapair.agent.finish import unfinished
-from reapair.agent.model.types import Model, ModelError
+from reapair.agent.hiding import HIDDEN, public_url, secrets_of
+from reapair.agent.model.types import Model
 from reapair.agent.result import ExitReason, Result
 from reapair.agent.run import Run, RunError
 from reapair.agent.session import Session
 from reapair.agent.settings import Settings
+from reapair.agent.turns import finished, follow_log, instruct
 from reapair.agent.workspace import Workspace
 from reapair.sandbox import SandboxError
 
@@ -22,13 +30,6 @@ if TYPE_CHECKING:
 
 RECURSION_LIMIT = 1_000_000
 """LangGraph's own limit counts supersteps; ours counts steps and ends runs by name."""
-
-
-NO_SERVER = (
-    "No model server answers on this machine's usual ports (8080, 8000, 11434, 1234).\n"
-    "Start one, for example: llama-server --jinja -hf "
-    "unsloth/GLM-4.7-Flash-REAP-23B-A3B-GGUF:UD-Q4_K_XL, or name one with --base-url."
-)
 
 
 class UsageError(Exception):
@@ -42,6 +43,7 @@ def solve(
     *,
     model: Model | None = None,
     on_event: Callable[[Event], None] | None = None,
+    cancel: Cancel | None = None,
 ) -> Result:
     """Solve one issue.
 
@@ -51,6 +53,7 @@ def solve(
         settings: default: from the environment.
         model: a client of your own; default: the one that `settings` name.
         on_event: called with every event as it happens, from the thread that made it.
+        cancel: stops the run from another thread; it can be resumed.
 
     Returns the result, whatever became of the issue. Raises UsageError, ModelError (no server) and
     RunError (no place to keep the run) before anything has happened.
@@ -62,51 +65,67 @@ def solve(
     if not issue.strip():
         raise UsageError("The issue is empty. Give its text, a file, or - for standard input.")
     model = model or connect(settings)
-    return _drive(Run.create(settings.runs), settings, model, top, issue, on_event)
+    with closing(Run.create(settings.runs)) as run:
+        return _drive(run, settings, model, top, issue, on_event, cancel)
 
 
 def resume(
     run: Run,
     *,
+    instruction: str | None = None,
     api_key: str | None = None,
+    base_url: str | None = None,
     model: Model | None = None,
     on_event: Callable[[Event], None] | None = None,
+    cancel: Cancel | None = None,
 ) -> Result:
     """Go on with a run that was stopped or killed; a finished one only gives its result again.
 
     Args:
         run: opened by its id; closed afterwards.
+        instruction: what the user says next, also to a run that is finished: it goes on with the
+            same conversation and tree, and with its limits anew.
         api_key: for the run's server; keys are never stored.
+        base_url: where the run's server is now; default: where it was.
         model: a client of your own; default: the server that the run used.
         on_event: called with every event as it happens.
+        cancel: stops the run from another thread.
 
     Raises UsageError when the run ended before it began, ModelError when its server is gone.
     """
-    started = run.of_kind("run_started")
-    if not started:
-        raise UsageError(f"Run {run.id} was stopped before it began. Start it again with solve.")
-    facts = started[0].data
-    settings = Settings(**{**facts["settings"], "api_key": api_key})
-    model = model or connect(settings)
-    return _drive(run, settings, model, Path(facts["repository"]), facts["issue"], on_event)
+    with closing(run):
+        started = run.of_kind("run_started")
+        if not started:
+            raise UsageError(
+                f"Run {run.id} was stopped before it began. Start it again with solve."
+            )
+        if instruction is not None:
+            _check_instruction(run, instruction)
+        elif result := finished(run.events):
+            return Result.model_validate(result)
+        facts = started[0].data
+        address = base_url or _address(facts["settings"]["base_url"])
+        settings = Settings(**{**facts["settings"], "api_key": api_key, "base_url": address})
+        model = model or connect(settings)
+        repository, issue = Path(facts["repository"]), facts["issue"]
+        return _drive(run, settings, model, repository, issue, on_event, cancel, instruction)
 
 
-def connect(settings: Settings) -> Model:
-    """Return a client for the server that the settings name, or for one found on this machine.
+def _check_instruction(run: Run, instruction: str) -> None:
+    if not instruction.strip():
+        raise UsageError("The instruction is empty. Say what is to be done next.")
+    if not run.of_kind("response"):
+        raise UsageError(f"Run {run.id} has not begun to work. Go on with: agent resume {run.id}")
 
-    A server that was merely found gets no key. Raises ModelError when there is none.
-    """
-    from reapair.agent.model.client import Client
-    from reapair.agent.model.servers import detect, find_local
 
-    if settings.base_url is None:
-        found = find_local(settings.model)
-        if found is None:
-            raise ModelError(NO_SERVER)
-        return Client(found, api_key=None)
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-    server = detect(settings.base_url, api_key=key, model=settings.model)
-    return Client(server, api_key=key)
+def _address(stored: str | None) -> str | None:
+    """Return the server's address; where a secret in it was not stored, the environment's."""
+    if not stored or HIDDEN not in stored:
+        return stored
+    now = Settings().base_url
+    if now and public_url(now) == stored:
+        return now
+    raise UsageError(f"A part of {stored} is secret and not stored. Give it with --base-url.")
 
 
 def repository_top(directory: Path) -> Path:
@@ -140,54 +159,77 @@ def _drive(
     repository: Path,
     issue: str,
     on_event: Callable[[Event], None] | None,
+    cancel: Cancel | None = None,
+    instruction: str | None = None,
 ) -> Result:
     """Run the graph to its end; what ends it early becomes a named result."""
     if on_event:
         run.listen(on_event)
+    run.hide(secrets_of(settings))
     workspace = Workspace(run, settings, repository)
-    session = Session(run, settings, model, workspace, issue)
+    session = Session(run, settings, model, workspace, issue, cancel or Cancel())
+    for stop in (model.cancel, workspace.close):
+        session.cancel.on_request(stop)
+    earlier = len(run.of_kind("run_finished"))
     reason, error = ExitReason.INTERNAL_ERROR, ""
     try:
+        if instruction:
+            instruct(session, instruction)
         _invoke(session)
-    except SandboxError as problem:
-        reason, error = ExitReason.SANDBOX_ERROR, str(problem)
-    except RunError as problem:
-        reason, error = ExitReason.STORAGE_ERROR, str(problem)
-    except KeyboardInterrupt:
-        reason, error = ExitReason.CANCELLED, f"Stopped. Go on with: agent resume {run.id}"
+    except (Exception, KeyboardInterrupt) as problem:
+        reason, error = _name(problem, session)
     finally:
         workspace.close()
-    try:
-        for event in run.of_kind("run_finished"):
-            return Result.model_validate(event.data["result"])
-        return unfinished(session, reason, error)
-    finally:
-        run.close()
+    for event in run.of_kind("run_finished")[earlier:]:
+        return Result.model_validate(event.data["result"])
+    return unfinished(session, reason, error)
+
+
+def _name(problem: BaseException, session: Session) -> tuple[ExitReason, str]:
+    """Return the exit reason for what ended a run, and words; raise what has no name."""
+    if session.cancel.requested or isinstance(problem, (Stopped, KeyboardInterrupt)):
+        reason, words = ExitReason.CANCELLED, "Stopped."
+    elif isinstance(problem, (RunError, sqlite3.Error)) or _is_full(problem):
+        reason, words = ExitReason.STORAGE_ERROR, str(problem)
+    elif isinstance(problem, SandboxError):
+        reason, words = ExitReason.SANDBOX_ERROR, str(problem)
+    else:
+        raise problem
+    if session.run.of_kind("run_started"):
+        words += f" Go on with: agent resume {session.run.id}"
+    return reason, words
+
+
+def _is_full(problem: BaseException) -> bool:
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    if isinstance(problem, OSError) and problem.errno in full:
+        return True
+    return any(os.strerror(number) in str(problem) for number in full)
 
 
 def _invoke(session: Session) -> None:
-    """Run the graph from its start, or from its last checkpoint when it has one."""
-    if not session.run.of_kind("run_finished"):
-        _import_in_background()
-        session.open()
+    """Run the graph from its start, or from where the run stands."""
+    _import_in_background()
+    session.open()
     from langsmith.run_helpers import tracing_context
 
     from reapair.agent.graph import build
 
     config = {"configurable": {"thread_id": session.run.id}, "recursion_limit": RECURSION_LIMIT}
-    checkpointer = _checkpointer(session.run.directory / "checkpoint.sqlite")
+    checkpointer = _checkpointer(session.run.private_file("checkpoint.sqlite"))
     try:
         # LangSmith would upload the state wherever the user's environment turns its tracing on.
         with tracing_context(enabled=False):
+            graph = build(session, checkpointer)
             begun = bool(session.run.of_kind("environment"))
-            build(session, checkpointer).invoke(None if begun else {}, config, durability="sync")
+            if begun:
+                follow_log(graph, config, session)
+            graph.invoke(None if begun else {}, config, durability="sync")
     finally:
         checkpointer.conn.close()
 
 
 def _checkpointer(file: Path) -> SqliteSaver:
-    import sqlite3
-
     from langgraph.checkpoint.sqlite import SqliteSaver
 
     connection = sqlite3.connect(file, check_same_thread=False)
@@ -201,7 +243,7 @@ def _import_in_background() -> None:
     """Load what is slow to import while the engine starts the container."""
 
     def load() -> None:
-        import langgraph.checkpoint.sqlite  # noqa: F401
+        import langgraph.checkpoint.sqlite
         import langgraph.graph  # noqa: F401
         import openai  # noqa: F401
 

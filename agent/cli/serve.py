@@ -10,6 +10,7 @@ import typer
 from reapair.agent.cli.common import Debug, app, fail, leave, short
 
 if TYPE_CHECKING:
+    from reapair.agent.model.types import ModelError
     from reapair.agent.serve.plan import Plan
 
 Engine = Literal["embedded", "llama-server", "vllm"]
@@ -97,6 +98,23 @@ def start(plan: Plan, *, port: int, extra: list[str] | None = None, yes: bool = 
     kept = bring_up(plan, port=port, extra=extra, say=lambda line: typer.echo(line, err=True))
     typer.echo(f"serving at {kept.base_url}; its log is {short(Path(kept.log))}", err=True)
     typer.echo("end it with: agent serve --stop", err=True)
+
+
+def start_one(missing: ModelError, *, asked_for: bool) -> None:
+    """Start a server because none was found: when asked for, or when someone at the terminal agrees.
+
+    Raises `missing` where nobody agrees, ModelError where none can be started.
+    """
+    from reapair.agent.serve.up import cost, on_terminal, plan_here
+
+    if not asked_for and not on_terminal():
+        raise missing
+    plan = plan_here()
+    if not asked_for:
+        question = f"No model server runs. Start {plan.engine} with {plan.why}: {cost(plan)}?"
+        if not typer.confirm(question, default=True, err=True):
+            raise missing
+    start(plan, port=0, yes=True)
 
 
 def _stop() -> NoReturn:

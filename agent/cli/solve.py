@@ -25,6 +25,7 @@ from reapair.agent.cli.common import (
     run_and_show,
     settings_from,
 )
+from reapair.agent.cli.serve import start_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,7 @@ def solve(
     accept: Annotated[Text, typer.Option(help="Weakest verdict that exits 0.")] = None,
     patch: Annotated[Path | None, typer.Option(help="Write the patch here; no branch.")] = None,
     apply: Annotated[bool, typer.Option(help="Change the work tree; no branch.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Start a server if none runs.")] = False,
     json: JsonEvents = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
@@ -76,13 +78,17 @@ def solve(
     }
     text, settings = _read_issue(issue), settings_from(given)
 
-    from reapair.agent.solve import solve as solve_issue
+    def job(on_event: Callable[[Event], None]) -> Result:
+        from reapair.agent.connect import NoServerError
+        from reapair.agent.solve import solve as solve_issue
 
-    run_and_show(
-        lambda on_event: solve_issue(text, Path.cwd(), settings, on_event=on_event),
-        settings,
-        as_json=json,
-    )
+        try:
+            return solve_issue(text, Path.cwd(), settings, on_event=on_event)
+        except NoServerError as error:
+            start_one(error, asked_for=serve)
+            return solve_issue(text, Path.cwd(), settings, on_event=on_event)
+
+    run_and_show(job, settings, as_json=json)
 
 
 @app.command()
