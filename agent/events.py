@@ -23,12 +23,17 @@ Kind = Literal[
     "verification",
     "handover",
     "run_finished",
+    "instruction",
     # Live only, never stored:
     "delta",
     "progress",
 ]
 
 LIVE: frozenset[Kind] = frozenset({"delta", "progress"})
+
+
+class FormatError(Exception):
+    """A line that is no event of this version. The message goes on from where the line is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +57,29 @@ class Event:
 
     @classmethod
     def from_json(cls, line: str) -> Event:
-        """Read a line back. Raises ValueError or TypeError for one that is none of ours."""
-        return cls(**json.loads(line))
+        """Read a line back.
+
+        Raises ValueError or TypeError for one that is not whole, FormatError for a whole one that
+        is not as `agent.formats` says.
+        """
+        event = cls(**json.loads(line))
+        event.check()
+        return event
+
+    def check(self) -> None:
+        """Raise FormatError when the event is not as its version and kind say."""
+        from pydantic import ValidationError
+
+        from reapair.agent.formats import MODELS
+
+        if not isinstance(self.v, int) or self.v > VERSION or self.kind not in MODELS:
+            raise FormatError(
+                f"was written by a later version of this program (format {self.v}, {self.kind}). "
+                "Update it to read this run."
+            )
+        try:
+            MODELS[self.kind].model_validate(self.data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise FormatError(f"is damaged: {self.kind} {place}: {first['msg']}.") from None

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reapair.agent.handover import (
     HandoverError,
-    apply_to_work_tree,
     is_applied,
+    replace_in_work_tree,
     slugify,
     to_branch,
     write_patch,
 )
 from reapair.agent.result import Evidence, ExitReason, Result, Verdict
+from reapair.agent.run import RunError
+from reapair.agent.session import digest
+from reapair.agent.turns import turn_start
 from reapair.agent.verify import verify
 from reapair.sandbox.policy import changed_files
 from reapair.sandbox.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from reapair.agent.events import Event
     from reapair.agent.session import Session
 
 HANDED_OVER = frozenset({Verdict.PROVED, Verdict.REGRESSION_FREE, Verdict.UNPROVED})
@@ -37,11 +42,11 @@ def finish(
     """
     run = session.run
     patch = session.workspace.recorded_patch()
+    run.write("patch.diff", patch)
     result = _result(session, reason, steps, summary, error)
     if patch.strip():
         _hand_over(session, result, patch)
-    result_file = run.directory / "result.json"
-    result_file.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")
+    run.write("result.json", result.model_dump_json(indent=2).encode() + b"\n")
     run.append("run_finished", steps, result=result.model_dump(mode="json"))
     run.sync()
     return result
@@ -53,13 +58,14 @@ def unfinished(session: Session, reason: ExitReason, error: str) -> Result:
     The run can be resumed.
     """
     steps = max((event.step for event in session.run.of_kind("tool_result")), default=0)
+    with suppress(RunError):  # Perhaps it is a full disk that has stopped the run.
+        session.run.write("patch.diff", session.workspace.recorded_patch())
     return _result(session, reason, steps, "", error)
 
 
 def _result(session: Session, reason: ExitReason, steps: int, summary: str, error: str) -> Result:
     run = session.run
     patch = session.workspace.recorded_patch()
-    (run.directory / "patch.diff").write_bytes(patch)
     evidence = session.evidence(patch) or Evidence(
         verdict=Verdict.UNPROVED if patch.strip() else Verdict.EMPTY,
         problem="The run ended before its change was proved." if patch.strip() else "",
@@ -79,21 +85,24 @@ def _result(session: Session, reason: ExitReason, steps: int, summary: str, erro
 
 def _hand_over(session: Session, result: Result, patch: bytes) -> None:
     """Give the patch to the user by the one way that was asked for; once, also after a crash."""
-    begun = session.run.of_kind("handover")
+    run = session.run
+    start = turn_start(run.events)
+    begun = any(event.seq > start for event in run.of_kind("handover"))
     if not begun:
-        session.run.append("handover", result.steps, intent=True)
+        run.append("handover", result.steps, intent=True)
     try:
-        result.note = _deliver(session, result, patch, again=bool(begun))
+        result.note = _deliver(session, result, patch, again=begun)
     except HandoverError as error:
         result.handover_failed = True
         result.note = str(error)
-    session.run.append(
+    run.append(
         "handover",
         result.steps,
         branch=result.branch,
         applied=result.applied,
         patch_file=str(result.patch_file) if result.patch_file else None,
         note=result.note,
+        patch=digest(patch),
     )
 
 
@@ -107,20 +116,50 @@ def _deliver(session: Session, result: Result, patch: bytes, *, again: bool) -> 
         return "A refuted patch is not handed over; it is kept with the run."
     elif settings.apply:
         if not (again and is_applied(repository, patch)):
-            apply_to_work_tree(repository, patch)
+            replace_in_work_tree(repository, _applied_before(session), patch)
         result.applied = True
+    elif branch := _same_branch(session, patch):
+        result.branch = branch
+        return "The change is the same as before."
     elif reason := _no_branch(session, patch, result):
         return f"{reason}, so no branch was made. Apply it with: agent apply {result.run_id}"
     else:
         title = session.issue.strip().partition("\n")[0].lstrip("# ").strip()
-        result.branch = to_branch(
+        made = to_branch(
             repository,
             patch,
             slug=slugify(title),
             message=f"{title[:72]}\n\n{result.summary}".strip() + "\n",
-            when=int(session.run.events[0].ts),
+            when=int(session.run.events[turn_start(session.run.events)].ts),
         )
+        result.branch = made.name
+        return made.note
     return ""
+
+
+def _earlier(session: Session) -> list[Event]:
+    """Return the finished hand-overs of the run's earlier turns."""
+    run = session.run
+    start = turn_start(run.events)
+    return [e for e in run.of_kind("handover") if e.seq <= start and not e.data.get("intent")]
+
+
+def _same_branch(session: Session, patch: bytes) -> str | None:
+    """Return the branch that an earlier turn made of the same patch, if it did."""
+    for event in reversed(_earlier(session)):
+        if event.data["branch"] and event.data.get("patch") == digest(patch):
+            return str(event.data["branch"])
+    return None
+
+
+def _applied_before(session: Session) -> bytes:
+    """Return the patch that an earlier turn left in the work tree; empty when none did."""
+    applied = [event for event in _earlier(session) if event.data["applied"]]
+    for tree in session.run.of_kind("tree") if applied else ():
+        patch: bytes = (session.run.directory / tree.data["file"]).read_bytes()
+        if digest(patch) == applied[-1].data["patch"]:
+            return patch
+    return b""
 
 
 def _no_branch(session: Session, patch: bytes, result: Result) -> str:

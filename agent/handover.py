@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
+from reapair.agent.signing import Signing, signed_or_not, signing_of
 from reapair.sandbox import policy
 from reapair.sandbox.gitdiff import parse
 from reapair.sandbox.hostgit import GitStore, Repository
@@ -21,6 +23,13 @@ SLUG_LIMIT = 40
 
 _NEVER = frozenset(("size", "path_escape", "git_dir", "link_escape"))
 _TRIES = 100
+
+
+class Branch(NamedTuple):
+    """A branch that was made. `note` is a line for people, mostly empty."""
+
+    name: str
+    note: str
 
 
 class HandoverError(Exception):
@@ -45,10 +54,11 @@ def to_branch(
     message: str,
     author: tuple[str, str] | None = None,
     when: int | None = None,
-) -> str:
+) -> Branch:
     """Make the branch `agent/<slug>` with one commit: HEAD and the patch.
 
-    Work tree, index, HEAD and the user's other branches stay as they are, and no hook runs.
+    Work tree, index, HEAD and the user's other branches stay as they are, and no hook runs. The
+    commit is signed where the user's git signs; where that fails it is not, and the note says so.
 
     Args:
         repository: a path in the user's work tree.
@@ -59,7 +69,7 @@ def to_branch(
         when: the commit's time in seconds since the epoch; now when not given. A hand-over that is
             repeated with all the same finds its branch and makes no second one.
 
-    Returns the branch's name. Raises HandoverError.
+    Raises HandoverError.
     """
     _refuse_unsafe(patch)
     with _explained(), TemporaryDirectory(prefix="agent-") as scratch:
@@ -71,12 +81,20 @@ def to_branch(
         signed = _signed("AUTHOR", author or committer, when) | _signed(
             "COMMITTER", committer, when
         )
-        commit = store.commit_tree(tree, message, parent=head, env=signed)
+
+        def make(signing: Signing) -> str:
+            return store.commit_tree(
+                tree, message, parent=head, env=signed | dict(signing.env), sign=signing.flags
+            )
+
+        name = f"agent/{slugify(slug)}"
+        if when is not None and (made := _made_before(user, name, tree, head, when)):
+            return Branch(made, "")
+        commit, note = signed_or_not(signing_of(user), make)
         wanted = f"{commit}\n" + (f"^{head}\n" if head else "")
         pack = store.git("pack-objects", "--revs", "--stdout", "-q", stdin=wanted.encode())
         user.git("unpack-objects", "-q", stdin=pack)
-        name = f"agent/{slugify(slug)}"
-        return _create_branch(user, name, commit, signed, repeatable=when is not None)
+        return Branch(_create_branch(user, name, commit, signed), note)
 
 
 def apply_to_work_tree(repository: Path, patch: bytes) -> None:
@@ -125,6 +143,22 @@ def _change_work_tree(repository: Path, patch: bytes, refusal: str, *flags: str)
             raise HandoverError(refusal.format(error.detail)) from error
         with _undone_on_failure(store.repository.top, patch):
             store.git(*apply, "-", stdin=patch)
+
+
+def replace_in_work_tree(repository: Path, old: bytes, new: bytes) -> None:
+    """Apply a patch in the place of one that was applied before; b"" when none was.
+
+    Raises HandoverError; the work tree then is as it was.
+    """
+    held = bool(old) and is_applied(repository, old)
+    if held:
+        take_back(repository, old)
+    try:
+        apply_to_work_tree(repository, new)
+    except HandoverError:
+        if held:
+            apply_to_work_tree(repository, old)
+        raise
 
 
 def is_applied(repository: Path, patch: bytes) -> bool:
@@ -183,14 +217,9 @@ def _patched_tree(store: GitStore, head: str | None, patch: bytes) -> str:
     return store.git("write-tree").decode().strip()
 
 
-def _create_branch(
-    user: Repository, name: str, commit: str, signed: dict[str, str], *, repeatable: bool
-) -> str:
+def _create_branch(user: Repository, name: str, commit: str, signed: dict[str, str]) -> str:
     """Point the first free of name, name-2, name-3 … to the commit."""
-    for number in range(1, _TRIES):
-        branch = name if number == 1 else f"{name}-{number}"
-        if repeatable and _points_to(user, branch) == commit:
-            return branch
+    for branch in _names(name):
         if _is_taken(user, branch):
             continue
         try:
@@ -208,10 +237,19 @@ def _create_branch(
     raise HandoverError(f"The branches {name} to {name}-{_TRIES - 1} are taken. Delete some.")
 
 
-def _points_to(user: Repository, branch: str) -> str:
-    """Return the commit of a branch; empty when there is no such branch."""
-    format_ = "--format=%(objectname)"
-    return user.git("for-each-ref", format_, f"refs/heads/{branch}").decode().strip()
+def _names(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}-{number}" for number in range(2, _TRIES))
+
+
+def _made_before(user: Repository, name: str, tree: str, head: str | None, when: int) -> str | None:
+    """Return the branch that this very hand-over has made already, before a crash."""
+    # Not by the commit's id: a signature is another one each time.
+    wanted = f"{tree} {head or ''} {when}"
+    form = "--format=%(refname:short) %(tree) %(parent) %(authordate:unix)"
+    lines = user.git("for-each-ref", form, f"refs/heads/{name}", f"refs/heads/{name}-*")
+    made = [line.partition(" ") for line in lines.decode("utf-8", "replace").splitlines()]
+    return next((branch for branch, _, facts in made if facts == wanted), None)
 
 
 def _is_taken(user: Repository, branch: str) -> bool:
@@ -236,7 +274,7 @@ def _undone_on_failure(top: Path, patch: bytes) -> Iterator[None]:
     kept = {path: _contents(path) for path in paths}
     try:
         yield
-    except GitError:
+    except BaseException:  # An interrupt as well: subprocess ends git by it.
         for path, before in kept.items():
             if _contents(path) != before:
                 _put_back(path, before)

@@ -15,6 +15,7 @@ from reapair.agent.model.recovery import WIRE, decide, wait_until_ready
 from reapair.agent.model.types import Message, Outcome, Progress, RequestOptions
 from reapair.agent.result import INFRASTRUCTURE, Evidence, ExitReason, Verdict
 from reapair.agent.session import digest
+from reapair.agent.turns import INTERRUPTED, steps_before
 from reapair.agent.verify import verify
 from reapair.prompts import render
 from reapair.sandbox import WORKSPACE, SandboxError
@@ -53,6 +54,7 @@ class Nodes:
     def think(self, state: State) -> State:
         """Send one request; only a clean answer enters the history."""
         session, step = self._session, state["step"] + 1
+        session.cancel.check()
         if session.history.unanswered:
             return {"next": "act", **ANSWERED}
         unfinished = {event.kind: event for event in self._run.events[state["seen"] :]}
@@ -91,6 +93,10 @@ class Nodes:
 
     def act(self, state: State) -> State:
         """Run the calls of the last answer in order, one observation each."""
+        with self._session.cancel.step():
+            return self._act(state)
+
+    def _act(self, state: State) -> State:
         session, step = self._session, state["step"] + 1
         calls = session.history.unanswered
         for call in calls:
@@ -106,7 +112,8 @@ class Nodes:
                 # Before the result: what a result tells must be in the tree after a crash.
                 observation = self._recorded(observation, step)
             last = call is calls[-1]
-            notice = budget_notice(step, session.settings.max_steps) if last else ""
+            done = step - steps_before(self._run.events)
+            notice = budget_notice(done, session.settings.max_steps) if last else ""
             self._answer(call, step, observation, notice)
         if self._guard.exhausted:
             self._budget.compact("loop", step)
@@ -116,6 +123,7 @@ class Nodes:
 
     def verify(self, state: State) -> State:
         """Prove the change; a refuted one goes back to the model as its submission's result."""
+        self._session.cancel.check()
         session, step = self._session, state["step"]
         workspace = session.workspace
         try:
@@ -196,7 +204,8 @@ class Nodes:
             self._budget.compact("overflow", state["step"] + 1)
         if recovery.action == "wait":
             session.say("model", f"waiting for the server: {answer['detail']}")
-            wait_until_ready(session.model.server, recovery.seconds)
+            cancel = session.cancel
+            wait_until_ready(session.model.server, recovery.seconds, lambda: cancel.requested)
         feedback = recovery.feedback and render(recovery.feedback, tools=session.tools.schemas)
         told: State = {"next": "think", "options": recovery.options, "feedback": feedback}
         return {**told, "wire": count} if counter == "wire" else {**told, "bad": count}
@@ -207,11 +216,7 @@ class Nodes:
             return Observation(call["error"], ok=False)
         begun = self._session.history.interrupted(call["id"])
         if begun and self._session.tools.changes_files(call["name"]):
-            return Observation(
-                "Interrupted: the harness was stopped during this call, so what it did is unknown. "
-                "The tree is as it was after the last finished step. Call it again if you need it.",
-                ok=False,
-            )
+            return Observation(INTERRUPTED, ok=False)
         self._run.append(
             "tool_intent", step, call_id=call["id"], name=call["name"], arguments=call["arguments"]
         )
@@ -258,13 +263,6 @@ class Nodes:
 
     def _show(self, progress: Progress) -> None:
         self._run.append("delta", **asdict(progress))
-
-
-def _worth_another(evidence: Evidence, *, repeated: bool) -> bool:
-    """Tell whether the model is asked for a better change; one it insists on is left unproved."""
-    if evidence.verdict is Verdict.UNPROVED:
-        return evidence.mendable and not repeated
-    return evidence.verdict is Verdict.REFUTED
 
 
 def _worth_another(evidence: Evidence, *, repeated: bool) -> bool:

@@ -12,8 +12,9 @@ from typing import Literal
 
 from reapair.agent.events import Event
 from reapair.agent.run import RunError, read_events, runs_directory
+from reapair.agent.turns import finished
 
-State = Literal["running", "finished", "stopped"]
+State = Literal["running", "finished", "stopped", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +35,25 @@ def summaries(root: Path | None = None) -> Iterator[Summary]:
     """Yield the runs below `root` (default: the user's), the latest first."""
     places = [path for path in (root or runs_directory()).glob("*") if path.is_dir()]
     for directory in sorted(places, key=lambda path: path.stat().st_mtime, reverse=True):
-        events = read_events(directory)
+        try:
+            events = read_events(directory)
+        except RunError as error:
+            age = time.time() - directory.stat().st_mtime
+            yield Summary(directory.name, directory, str(error), "", "unreadable", "", 0, age)
+            continue
         if events and events[0].kind == "run_started":
             yield _summary(directory, events)
 
 
 def _summary(directory: Path, events: list[Event]) -> Summary:
-    results = [event.data["result"] for event in events if event.kind == "run_finished"]
-    started = events[0].data
-    finished = events[-1].kind == "run_finished"
+    started, result = events[0].data, finished(events)
     return Summary(
         id=directory.name,
         directory=directory,
         issue=started["issue"].strip().partition("\n")[0].lstrip("# "),
         repository=started["repository"],
-        state="running" if is_held(directory) else "finished" if finished else "stopped",
-        verdict=results[-1]["evidence"]["verdict"] if results else "",
+        state="running" if is_held(directory) else "finished" if result else "stopped",
+        verdict=result["evidence"]["verdict"] if result else "",
         steps=max(event.step for event in events),
         age=time.time() - events[-1].ts,
     )
@@ -58,10 +62,12 @@ def _summary(directory: Path, events: list[Event]) -> Summary:
 def is_held(directory: Path) -> bool:
     """Tell whether a process is at work on the run."""
     try:
-        with (directory / "lock").open("a") as handle:
+        with (directory / "lock").open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except FileNotFoundError:
+        pass
     return False
 
 

@@ -8,11 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from reapair.agent.cancel import Cancel
 from reapair.agent.context import History
+from reapair.agent.hiding import public_url
 from reapair.agent.result import Evidence, ExitReason, Totals
+from reapair.agent.turns import steps_before, turn_start
 from reapair.tools import Toolbox, standard_tools
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ class Session:
     model: Model
     workspace: Workspace
     issue: str
+    cancel: Cancel = field(default_factory=Cancel)
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -44,8 +48,11 @@ class Session:
             ),
             self.workspace.sandbox,
         )
+        start = turn_start(self.run.events)
         for event in self.run.of_kind("tool_result"):
-            self.tools.restore(event.data["name"], event.data["data"])
+            # What was handed in before the user said more is reviewed again.
+            if event.seq > start or event.data["name"] != "submit":
+                self.tools.restore(event.data["name"], event.data["data"])
 
     def open(self) -> None:
         """Begin the log and get the sandboxes ready, on the run's own snapshot if it has one."""
@@ -54,8 +61,9 @@ class Session:
                 "run_started",
                 issue=self.issue,
                 repository=str(self.workspace.repository),
-                server=asdict(self.model.server),
-                settings=self.settings.model_dump(mode="json", exclude={"api_key"}),
+                server=asdict(self.model.server)
+                | {"base_url": public_url(self.model.server.base_url)},
+                settings=self._settings_to_keep(),
                 tools=self.tools.schemas,
             )
         for line in _announcements(self):
@@ -71,22 +79,44 @@ class Session:
 
     def limit(self, step: int) -> ExitReason | None:
         """Return the limit that forbids another step, if one does."""
-        if step >= self.settings.max_steps:
+        if step - steps_before(self.run.events) >= self.settings.max_steps:
             return ExitReason.STEP_LIMIT
+        if self.settings.max_tokens and self._tokens_of_turn() >= self.settings.max_tokens:
+            return ExitReason.TOKEN_LIMIT
         if time.monotonic() - self.started >= self.settings.max_minutes * 60:
             return ExitReason.TIME_LIMIT
         return None
 
     def with_deadline(self, ask: Callable[[], Answer]) -> Answer:
-        """Call `ask`, closing the model's connection when the run's time is up."""
+        """Call `ask`, closing the model's connection when the run's time is up.
+
+        Raises Stopped when the run was asked to stop meanwhile: such an answer is not kept.
+        """
         left = self.settings.max_minutes * 60 - (time.monotonic() - self.started)
         timer = threading.Timer(max(left, 0.0), self.model.cancel)
         timer.daemon = True
         timer.start()
         try:
-            return ask()
+            answer = ask()
         finally:
             timer.cancel()
+        self.cancel.check()
+        return answer
+
+    def _settings_to_keep(self) -> dict[str, Any]:
+        kept = self.settings.model_dump(mode="json", exclude={"api_key"})
+        if self.settings.base_url:
+            kept["base_url"] = public_url(self.settings.base_url)
+        return kept
+
+    def _tokens_of_turn(self) -> int:
+        """Add up prompts and answers since the user's last words."""
+        return sum(
+            (event.data["usage"]["prompt_tokens"] or 0)
+            + (event.data["usage"]["completion_tokens"] or 0)
+            for event in self.run.events[turn_start(self.run.events) :]
+            if event.kind in ("response", "discarded")
+        )
 
     def evidence(self, patch: bytes) -> Evidence | None:
         """Return what the proof said of exactly this patch on the run's own snapshot, if it did."""

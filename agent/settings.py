@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     max_minutes: float = Field(120, gt=0)
     """Minutes before the tree is taken as it is."""
 
+    max_tokens: int | None = Field(None, ge=1)
+    """Tokens of all prompts and answers before the tree is taken as it is; None: no limit."""
+
     accept: Literal["proved", "regression_free"] = "proved"
     """The weakest verdict that exits with 0."""
 

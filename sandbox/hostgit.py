@@ -173,12 +173,21 @@ class GitStore:
         return run_git((*flags, *arguments), environment, self.repository.top, stdin, timeout)
 
     def commit_tree(
-        self, tree: str, message: str, *, parent: str | None, env: Mapping[str, str]
+        self,
+        tree: str,
+        message: str,
+        *,
+        parent: str | None,
+        env: Mapping[str, str],
+        sign: tuple[str, ...] = (),
     ) -> str:
-        """Write a commit and return its id; `env` names author, committer and dates."""
+        """Write a commit and return its id; `env` names author, committer and dates.
+
+        With `sign`, flags that say how, it is signed.
+        """
         parents = ["-p", parent] if parent else []
         text = message.replace("\0", "").strip() + "\n"
-        arguments = ("commit-tree", "--no-gpg-sign", *parents, tree)
+        arguments = (*sign, "commit-tree", "-S" if sign else "--no-gpg-sign", *parents, tree)
         return self.git(*arguments, stdin=text.encode("utf-8", "replace"), env=env).decode().strip()
 
     def tree_of(self, commit: str) -> str:

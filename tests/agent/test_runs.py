@@ -64,7 +64,7 @@ def test_unknown_and_ambiguous_ids_are_named(tmp_path: Path) -> None:
 def test_only_old_runs_that_nobody_holds_are_removed(tmp_path: Path) -> None:
     for name in ("held", "free"):
         run = Run(tmp_path / name, name)
-        run.append("run_started", issue="x", repository="y")
+        run.append("run_started", issue="x", repository="y", server={}, settings={}, tools=[])
         if name == "free":
             run.close()
         else:
