@@ -11,7 +11,7 @@ from reapair.agent.cli.common import app, fail
 
 # The help lists the commands in the order of their imports.
 # isort: off
-from reapair.agent.cli import solve, setup, serve, runs
+from reapair.agent.cli import solve, runs, setup, serve
 # isort: on
 
 __all__ = ["main", "runs", "serve", "setup", "solve"]

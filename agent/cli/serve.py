@@ -101,7 +101,7 @@ def start(plan: Plan, *, port: int, extra: list[str] | None = None, yes: bool = 
 
 
 def start_one(missing: ModelError, *, asked_for: bool) -> None:
-    """Start a server because none was found: when asked for, or when someone at the terminal agrees.
+    """Start a server because none was found, if that is wanted or someone at the terminal agrees.
 
     Raises `missing` where nobody agrees, ModelError where none can be started.
     """

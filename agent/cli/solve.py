@@ -25,7 +25,6 @@ from reapair.agent.cli.common import (
     run_and_show,
     settings_from,
 )
-from reapair.agent.cli.serve import start_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +78,7 @@ def solve(
     text, settings = _read_issue(issue), settings_from(given)
 
     def job(on_event: Callable[[Event], None]) -> Result:
+        from reapair.agent.cli.serve import start_one
         from reapair.agent.connect import NoServerError
         from reapair.agent.solve import solve as solve_issue
 
