@@ -1,0 +1,140 @@
+"""What a patch changes, file by file, and which of it is test and which is product."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from reapair.agent.proof.support import is_support
+from reapair.sandbox import Sandbox
+from reapair.sandbox.gitdiff import parse, split
+from reapair.tools.files import decode, read_many
+
+_HUNK = re.compile(rb"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file's part of a patch.
+
+    Attributes:
+        part: its piece of the patch.
+        old, new: its paths; None before it was made and after it was deleted.
+        added: line numbers (from 1) in the new file that the patch brings.
+        cut: line numbers in the new file at which lines were only taken away.
+        removed: the lines that were taken away.
+        before, after: the file's text on both sides; "" where there is none.
+        support: it is a test, or something only tests use, so the proof runs the original.
+    """
+
+    part: bytes
+    old: str | None
+    new: str | None
+    added: frozenset[int] = frozenset()
+    cut: frozenset[int] = frozenset()
+    removed: tuple[str, ...] = ()
+    before: str = ""
+    after: str = ""
+    support: bool = False
+
+    @property
+    def path(self) -> str:
+        """The name that people are told."""
+        return self.new or self.old or "?"
+
+    @property
+    def is_new(self) -> bool:
+        """True when nothing of the file was there before."""
+        return self.old is None
+
+    @property
+    def python(self) -> bool:
+        """True for Python source that is there after the patch."""
+        return self.new is not None and self.new.endswith((".py", ".pyi"))
+
+    @property
+    def added_text(self) -> str:
+        """The added lines alone."""
+        lines = self.after.split("\n")
+        return "\n".join(lines[number - 1] for number in sorted(self.added) if number <= len(lines))
+
+
+def read_changes(patch: bytes) -> list[Change]:
+    """Return the patch's parts, without their texts."""
+    return [change for part in split(patch) for change in _change(part)]
+
+
+def with_before(changes: list[Change], sandbox: Sandbox) -> list[Change]:
+    """Return the changes with their files' texts as the untouched sandbox has them."""
+    found = read_many(sandbox, sorted({c.old for c in changes if c.old}))
+    return [replace(c, before=_text(found.get(c.old or "", b""))) for c in changes]
+
+
+def with_after(changes: list[Change], sandbox: Sandbox) -> list[Change]:
+    """Return the changes with their files' texts as the sandbox has them under the patch."""
+    found = read_many(sandbox, sorted({c.new for c in changes if c.new}))
+    return [replace(c, after=_text(found.get(c.new or "", b""))) for c in changes]
+
+
+def judged(changes: list[Change], test_command: str) -> list[Change]:
+    """Return the changes, with texts on both sides, sorted into product and test support."""
+    return [
+        replace(c, support=any(is_support(path, c.before, c.after, test_command) for path in names))
+        for c in changes
+        for names in [[name for name in (c.old, c.new) if name]]
+    ]
+
+
+def joined(changes: list[Change], *, support: bool) -> bytes:
+    """Return the patch's test parts, or all the others."""
+    return b"".join(change.part for change in changes if change.support is support)
+
+
+def product_only(patch: bytes) -> bytes:
+    """Return the patch without its tests, judged by their names alone."""
+    changes = [replace(c, support=any(map(_named_support, (c.old, c.new)))) for c in
+               read_changes(patch)]  # fmt: skip
+    return joined(changes, support=False)
+
+
+def _named_support(name: str | None) -> bool:
+    return name is not None and is_support(name, "", "", "")
+
+
+def _change(part: bytes) -> Iterator[Change]:
+    for file in parse(part)[:1]:
+        old, new = (_name(path) for path in (file.old, file.new))
+        yield replace(_lines(part), old=old, new=new)
+
+
+def _name(path: bytes | None) -> str | None:
+    return None if path is None else str(PurePosixPath(path.decode("utf-8", "replace")))
+
+
+def _lines(part: bytes) -> Change:
+    """Return a change with the numbers of the lines it brings, and those it takes away."""
+    added: set[int] = set()
+    cut: set[int] = set()
+    removed: list[str] = []
+    number, left = 0, 0
+    for line in part.split(b"\n"):
+        if left <= 0 and (hunk := _HUNK.match(line)):
+            number = int(hunk[3])
+            left = int(hunk[2] or 1) + int(hunk[4] or 1)
+        elif left > 0 and line[:1] == b"+":
+            added.add(number)
+            number, left = number + 1, left - 1
+        elif left > 0 and line[:1] == b"-":
+            cut.add(number)
+            removed.append(line[1:].decode("utf-8", "replace"))
+            left -= 1
+        elif left > 0 and line[:1] != b"\\":
+            number, left = number + 1, left - 2
+    return Change(part, None, None, frozenset(added), frozenset(cut - added), tuple(removed))
+
+
+def _text(data: bytes) -> str:
+    known = decode(data)
+    return known.text if known else ""
