@@ -27,7 +27,8 @@ class Outcome:
     """Statuses and failures by test id. `running` is the test that had begun and did not end.
 
     `told` is how many tests passed and failed in the runner's own words, where it says so;
-    `inconsistent` what the reading itself found to contradict.
+    `inconsistent` what the reading itself found to contradict; `log` what to show in place of an
+    output that is only for machines.
     """
 
     statuses: dict[str, Status] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Outcome:
     running: str | None = None
     told: dict[str, int] | None = None
     inconsistent: str = ""
+    log: str | None = None
 
 
 class _Entry(BaseModel):
@@ -71,7 +73,7 @@ def recorded(text: str, result: ExecResult) -> Outcome | None:
     for test in begun:
         outcome.running = outcome.running or test
         outcome.statuses[test] = "failed"
-        outcome.failures[test] = _cut_off(result)
+        outcome.failures[test] = cut_off(result)
     return outcome
 
 
@@ -124,7 +126,8 @@ def disagreement(outcome: Outcome, result: ExecResult, command: str, output: str
     return ""
 
 
-def _cut_off(result: ExecResult) -> str:
+def cut_off(result: ExecResult) -> str:
+    """Say why a test that had begun did not end."""
     if result.timed_out:
         return "It was still running when the time was up."
     if result.oom:

@@ -177,6 +177,7 @@ def _report(command: str, runner: Runner, ended: Finished) -> TestReport:
         failures = {} if result.ok else {command: _end(output, 4_000)}
         outcome = Outcome({command: status}, failures)
     known = outcome or Outcome(collected_ok=False)
+    output = output if known.log is None else known.log
     return TestReport(
         statuses=dict(sorted(known.statuses.items())),
         failures=dict(sorted(known.failures.items())),

@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from reapair.sandbox.base import WORKSPACE
 from reapair.tools.observation import clip, stable
-from reapair.tools.outcomes import FAILURE_LIMIT, Outcome, Status
+from reapair.tools.outcomes import FAILURE_LIMIT, Outcome, Status, cut_off
 from reapair.tools.runners.base import PLACE_RECORDER, Finished, Request, Tree, only
 
 _TEST = re.compile(r"\bgo test\b")
@@ -18,7 +19,9 @@ _MODULE = re.compile(r"^module\s+(\S+)", re.MULTILINE)
 _NOISE = re.compile(
     r"^\s*(?:=== (?:RUN|PAUSE|CONT|NAME)|--- (?:FAIL|PASS|SKIP):).*\n", re.MULTILINE
 )
-_PANICKED = re.compile(r"^(?:panic: |fatal error: |FAIL\t|exit status)", re.MULTILINE)
+_GOROUTINE = re.compile(r"^goroutine \d+ \[")
+_PLACE = re.compile(rf"^\t{WORKSPACE}/(\S+:\d+)")
+_BROKEN = re.compile(r"^FAIL\t(\S+) \[(?:build|setup) failed\]$")
 _WORDS: dict[str, Status] = {"pass": "passed", "fail": "failed", "skip": "skipped"}
 
 
@@ -29,7 +32,6 @@ class _Event(BaseModel):
     package: str = Field("", alias="Package")
     test: str = Field("", alias="Test")
     output: str = Field("", alias="Output")
-    built: str = Field("", alias="ImportPath")
 
 
 class Go:
@@ -64,14 +66,14 @@ class Go:
                 options += " -run " + _shell(parts)
         return _TEST.sub(lambda _: options, command)
 
-    def outcome(self, finished: Finished) -> Outcome | None:
+    def outcome(self, finished: Finished) -> Outcome:
         """Read the events; lines that are none are what the build printed."""
         module = _MODULE.search(finished.request.tree.texts.get("go.mod", ""))
         reader = _Reader(module[1] if module else "", finished)
         for line in finished.output.splitlines():
             reader.take(line)
         outcome = reader.end()
-        return only(outcome, finished.request.selector) if outcome.statuses else None
+        return only(outcome, finished.request.selector)
 
 
 class _Reader:
@@ -80,28 +82,30 @@ class _Reader:
         self._finished = finished
         self._printed: dict[str, list[str]] = {}
         self._begun: dict[str, None] = {}
-        self._other: list[str] = []
+        self._log: list[str] = []
+        self._built: list[str] = []
         self._outcome = Outcome()
 
     def take(self, line: str) -> None:
         try:
             event = _Event.model_validate_json(line)
         except ValidationError:
-            if not line.startswith("{"):
-                self._other.append(line)
+            if not line.startswith('{"'):
+                self._plain(line)
             return
-        test = self._id(event)
+        test = self._id(event.package, event.test)
         if event.action == "run":
             self._begun[test] = None
         elif event.action == "build-output":
-            self._other.append(event.output.rstrip("\n"))
+            self._plain(event.output.rstrip("\n"))
         elif event.action == "output":
             self._printed.setdefault(test, []).append(event.output)
+            self._log.append(event.output.rstrip("\n"))
         elif event.test:
             self._begun.pop(test, None)
             self._outcome.statuses[test] = _WORDS[event.action]
         elif event.action == "fail":
-            self._package_failed(test, event)
+            self._package_failed(test)
 
     def end(self) -> Outcome:
         outcome = self._outcome
@@ -111,42 +115,57 @@ class _Reader:
         for test, status in outcome.statuses.items():
             if status in ("failed", "error"):
                 outcome.failures.setdefault(test, self._told(test))
+        outcome.collected_ok = outcome.collected_ok and bool(outcome.statuses)
+        outcome.log = re.sub(r"\t\(?\d+\.\d+s\)?$", "", "\n".join(self._log), flags=re.MULTILINE)
         return outcome
 
-    def _package_failed(self, package: str, event: _Event) -> None:
+    def _plain(self, line: str) -> None:
+        """Take what the build printed; Go before 1.24 says here alone what could not be built."""
+        self._log.append(line)
+        if found := _BROKEN.match(line):
+            self._package_failed(self._id(found[1], ""))
+        else:
+            self._built.append(line)
+
+    def _package_failed(self, package: str) -> None:
         """A package that fails without a failing test of its own could not be built or run."""
         own = f"{package}::"
-        if self._begun or any(
-            status == "failed" and test.startswith(own)
-            for test, status in self._outcome.statuses.items()
-        ):
+        tests = (t for t, status in self._outcome.statuses.items() if status == "failed")
+        if any(test.startswith(own) for test in (*self._begun, *tests)):
             return
         self._outcome.statuses[package] = "error"
         self._outcome.collected_ok = False
-        said = "".join(self._printed.get(package, [])) + "\n".join(self._other)
-        self._outcome.failures[package] = stable(clip(said.strip(), FAILURE_LIMIT))
-        del event
+        said = "".join(self._printed.get(package, [])) or "\n".join(self._built)
+        self._outcome.failures[package] = stable(clip(_condensed(said), FAILURE_LIMIT))
 
     def _told(self, test: str) -> str:
-        text = _NOISE.sub("", "".join(self._printed.get(test, [])))
-        if not text.strip():
-            text = (
-                "A part of it failed."
-                if any(other.startswith(f"{test}/") for other in self._outcome.statuses)
-                else "It did not end."
-            )
-        return stable(clip(text.strip("\n"), FAILURE_LIMIT))
+        text = _condensed("".join(self._printed.get(test, [])))
+        if test in self._begun:
+            text = f"{cut_off(self._finished.result)}\n{text}".rstrip()
+        elif not text.strip():
+            text = "A part of it failed."
+        return stable(clip(text, FAILURE_LIMIT))
 
-    def _id(self, event: _Event) -> str:
-        package = event.package
-        if package == self._module or not package:
-            package = "."
-        else:
-            package = package.removeprefix(f"{self._module}/")
+    def _id(self, package: str, test: str) -> str:
+        """Return the id: packages are told by their folder, as selectors are."""
+        package = package.removeprefix(self._module).lstrip("/")
         inside = self._finished.request.tree.folder.removeprefix("./").strip("/")
-        if inside:
-            package = inside if package == "." else f"{inside}/{package}"
-        return f"{package}::{event.test}" if event.test else package
+        place = "/".join(part for part in (inside, package) if part) or "."
+        return f"{place}::{test}" if test else place
+
+
+def _condensed(text: str) -> str:
+    """Leave out what the framework prints, and of a panic's frames those outside."""
+    kept: list[str] = []
+    function = ""
+    lines = _NOISE.sub("", text).splitlines()
+    begun = next((i for i, line in enumerate(lines) if _GOROUTINE.match(line)), len(lines))
+    for line in lines[begun:]:
+        place = _PLACE.match(line)
+        if place:
+            kept.append(f"    at {function} ({place[1]})")
+        function = re.sub(r"\([^()]*\)$", "", line.strip())
+    return "\n".join([*lines[:begun], *dict.fromkeys(kept)]).strip("\n")
 
 
 def _is_name(text: str) -> bool:

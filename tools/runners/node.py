@@ -67,13 +67,22 @@ class Node:
         path = "".join(f"$PWD/{'../' * level}node_modules/.bin:" for level in range(4))
         # npm would put these folders into the path, too.
         lines = f'export PATH="{path}$PATH"\n'
-        enter, body = _enter(f"{head} {options}{own}{chosen}{after}")
+        if tool == "node":
+            call = f"{head} {options}{own}{chosen}"
+        else:  # an option that takes several values would swallow a path behind it
+            call = f"{head}{chosen}{own} {options}"
+        enter, body = _enter(call + after)
         return f"{enter}{lines}{body}"
 
     def outcome(self, finished: Finished) -> Outcome | None:
         """Read our reporter's lines."""
         found = recorded(finished.report.decode("utf-8", "replace"), finished.result)
-        return only(found, finished.request.selector) if found else None
+        if found is None:
+            return None
+        if _is_by_name(finished.request):  # what does not match counts as skipped
+            chosen = {t: s for t, s in found.statuses.items() if s != "skipped"}
+            found.statuses = chosen or found.statuses
+        return only(found, finished.request.selector)
 
 
 def _resolved(command: str, tree: Tree) -> str:
@@ -118,7 +127,7 @@ def _selected(tool: str, request: Request, own: str) -> tuple[str, str]:
     path, name = request.path, request.name
     if not path:
         return "", own
-    if not name and "/" not in path and "." not in path and path not in request.tree.names:
+    if not name and _is_by_name(request):
         path, name = "", path
     if path:
         own = _without_paths(own)
@@ -137,6 +146,14 @@ def _selected(tool: str, request: Request, own: str) -> tuple[str, str]:
     if path:
         chosen += f" {shlex.quote(path)}"
     return chosen, own
+
+
+def _is_by_name(request: Request) -> bool:
+    """Tell whether the selector names tests; what looks like no path is a name."""
+    if request.name:
+        return True
+    path = request.path
+    return bool(path) and not re.search(r"[/.]", path) and path not in request.tree.names
 
 
 def _without_paths(options: str) -> str:

@@ -46,10 +46,15 @@ function shown(value) {
   return plain(require('util').inspect(value, { depth: 3 })).slice(0, 1000);
 }
 
+function inside(frame) {
+  if (/node_modules|\bnode:/.test(frame) || !/:\d+\)?$/.test(frame)) return false;
+  return frame.includes(TOP) || !/[( ](?:file:\/\/)?(?:\/|[A-Za-z]:\\)/.test(frame);
+}
+
 function condensed(text) {
   return plain(text)
     .split('\n')
-    .filter((line) => !/^\s+at /.test(line) || (line.includes(TOP) && !/node_modules|node:/.test(line)))
+    .filter((line) => !/^\s+at /.test(line) || inside(line))
     .map((line) => line.split('file://' + TOP + '/').join('').split(TOP + '/').join(''))
     .join('\n');
 }
@@ -62,6 +67,11 @@ function end(name, outcome, error) {
   const entry = { kind: 'report', id: name, when: 'call', outcome };
   if (outcome === 'failed') entry.text = error;
   write(entry);
+  forget(name);
+}
+
+// Takes back a start: nothing is known of it.
+function forget(name) {
   write({ kind: 'report', id: name, when: 'teardown', outcome: 'passed' });
 }
 
@@ -74,15 +84,21 @@ class Jest {
     start(id(test.path, [...(info.ancestorTitles || []), info.title]));
   }
 
+  onTestCaseResult(test, result) {
+    forget(id(test.path, [...result.ancestorTitles, result.title]));
+  }
+
   onTestResult(test, result) {
     if (result.testExecError || (result.failureMessage && !result.testResults.length)) {
       const error = result.testExecError;
-      collect(id(test.path, []), error && error.message ? told(error) : condensed(result.failureMessage));
+      const words = error && error.message ? told(error) : condensed(result.failureMessage);
+      collect(id(test.path, []), words);
     }
     const words = { passed: 'passed', failed: 'failed' };
     for (const one of result.testResults) {
       const name = id(test.path, [...one.ancestorTitles, one.title]);
-      end(name, words[one.status] || 'skipped', condensed((one.failureMessages || []).join('\n')));
+      const error = condensed((one.failureMessages || []).join('\n'));
+      end(name, words[one.status] || 'skipped', error);
     }
   }
 
@@ -94,6 +110,11 @@ class Jest {
 }
 
 class Vitest {
+  // Its workers say nothing while a test blocks them, so a hanging file is all that can be known.
+  onTestModuleQueued(module) {
+    start(id(module.moduleId, []));
+  }
+
   onTestCaseReady(test) {
     start(this.name(test));
   }
@@ -102,12 +123,13 @@ class Vitest {
     this.seen = true;
     const result = test.result();
     const errors = (result.errors || []).map(told).join('\n');
-    end(this.name(test), result.state === 'passed' || result.state === 'failed' ? result.state : 'skipped', errors);
+    end(this.name(test), /^(passed|failed)$/.test(result.state) ? result.state : 'skipped', errors);
   }
 
   onTestModuleEnd(module) {
     this.seen = true;
     const errors = module.errors();
+    forget(id(module.moduleId, []));
     if (errors.length) collect(id(module.moduleId, []), errors.map(told).join('\n'));
   }
 
@@ -142,7 +164,7 @@ class Vitest {
   }
 
   name(test) {
-    return id(test.module.moduleId, test.fullName.split(' > ').length ? [test.fullName] : []);
+    return id(test.module.moduleId, [test.fullName]);
   }
 }
 
@@ -161,23 +183,34 @@ function Mocha(runner) {
   });
 }
 
+const SEEN = ['test:dequeue', 'test:pass', 'test:fail'];
+const UNMATCHED = 'test name does not match pattern';
+
 async function* Node(source) {
-  const titles = [];
+  const stacks = {};
+  const printed = {};
   for await (const { type, data } of source) {
-    if (!data || (type !== 'test:start' && type !== 'test:pass' && type !== 'test:fail')) continue;
-    titles.length = data.nesting;
-    titles[data.nesting] = data.name;
+    if (type === 'test:stderr') {
+      printed[data.file] = ((printed[data.file] || '') + data.message).slice(0, MOST);
+    }
+    if (!SEEN.includes(type) || data.skip === UNMATCHED) continue;
     const place = data.file || '';
-    const whole = data.nesting === 0 && path.resolve(String(data.name)) === path.resolve(String(place));
-    const name = id(place, whole ? [] : titles.slice(0, data.nesting + 1));
-    const suite = data.details && data.details.type === 'suite';
-    if (type === 'test:start') {
-      if (!whole) start(name);
-    } else if (whole && type === 'test:fail') {
-      collect(name, told(data.details.error));
-    } else if (suite) {
-      write({ kind: 'report', id: name, when: 'teardown', outcome: 'passed' });
-    } else if (!whole) {
+    const titles = (stacks[place] = stacks[place] || []).slice(0, data.nesting);
+    const parent = id(place, titles);
+    titles.push(data.name);
+    stacks[place] = titles;
+    const whole = data.nesting === 0 && path.resolve(data.name) === path.resolve(place);
+    const name = id(place, whole ? [] : titles);
+    if (type === 'test:dequeue') {
+      if (!whole) forget(parent);
+      start(name);
+    } else if (whole) {
+      forget(name);
+      const error = condensed(printed[place] || '').trim();
+      if (type === 'test:fail') collect(name, error || told(data.details.error));
+    } else if (data.details && data.details.type === 'suite') {
+      forget(name);
+    } else {
       const skipped = data.skip !== undefined || (data.todo !== undefined && type === 'test:fail');
       const word = skipped ? 'skipped' : type === 'test:pass' ? 'passed' : 'failed';
       end(name, word, word === 'failed' ? told(data.details.error) : '');
