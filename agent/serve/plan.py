@@ -176,18 +176,25 @@ def _choose_file(
     contexts: tuple[int, ...],
     slots: int,
 ) -> Plan:
-    """Take the largest file that fits, a good one with a small context before a bad one."""
+    """Take the largest file that fits: with less context rather than below the floor.
+
+    Weights in main memory slow every token down, so where some must lie there it is the smallest
+    good file; and a file below the floor gets no more context than a run needs.
+    """
     good = [file for file in files if not file.below_floor]
     rest = [file for file in files if file.below_floor]
-    for group in (good, rest):
-        for split in (False, True):
-            # Weights in main memory slow every token down, so then the smallest that is good.
-            order = group[::-1] if split and group is good else group
-            for context in contexts:
-                for file in order:
-                    layers = rooms.expert_layers(file.size, context * slots * KV_BYTES_PER_TOKEN)
-                    if layers is not None and (layers == 0 or split):
-                        return _plan(engine, rooms, machine, file, context, slots, layers)
+    modest = contexts[1:] or contexts
+    for group, wanted, split in (
+        (good, contexts, False),
+        (good[::-1], contexts, True),
+        (rest, modest, False),
+        (rest, modest, True),
+    ):
+        for context in wanted:
+            for file in group:
+                layers = rooms.expert_layers(file.size, context * slots * KV_BYTES_PER_TOKEN)
+                if layers is not None and (layers == 0 or split):
+                    return _plan(engine, rooms, machine, file, context, slots, layers)
     smallest = files[-1]
     raise ModelError(
         f"No file fits: {smallest.quantisation} needs {gigabytes(smallest.size)} and "
