@@ -129,6 +129,12 @@ class Verification(BaseModel):
 
     evidence: dict[str, Any] = Field(description="Verdict and evidence, as in `result.json`.")
     patch: str | None = Field(None, description="SHA-256 of the patch.")
+    choice: dict[str, Any] | None = Field(
+        None, description="Of several attempts: which was taken, and why."
+    )
+    choice: dict[str, Any] | None = Field(
+        None, description="Which of several attempts the patch is from, and why."
+    )
     on: str | None = Field(None, description="`HEAD` when proved again on it; else the snapshot.")
 
 

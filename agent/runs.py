@@ -77,21 +77,31 @@ def find(run_id: str, root: Path | None = None) -> Path:
     Raises RunError when there is none, or more than one.
     """
     root = root or runs_directory()
-    found = sorted(path.name for path in root.glob("*") if path.name.startswith(run_id))
-    if run_id in found:
-        found = [run_id]
-    if not found:
+    found = ids(run_id, root)
+    # The attempts of a run are named after it: RUN.1, RUN.2.
+    if run_id in found or {name.partition(".")[0] for name in found} == set(found[:1]):
+        found = [run_id] if run_id in found else found[:1]
+    if not found or not run_id:
         raise RunError(f"There is no run {run_id}. See them all with: agent runs")
     if len(found) > 1:
         raise RunError(f"{run_id} could be any of {', '.join(found[:5])}. Give more of the id.")
     return root / found[0]
 
 
-def clean(older_than_days: float, root: Path | None = None) -> list[str]:
-    """Remove the runs whose last event is older, but none that is at work; return their ids."""
+def ids(beginning: str = "", root: Path | None = None) -> list[str]:
+    """Return the ids of the runs below `root` that begin so, sorted."""
+    places = (root or runs_directory()).glob("*")
+    return sorted(path.name for path in places if path.is_dir() and path.name.startswith(beginning))
+
+
+def clean(older_than: float, root: Path | None = None) -> list[str]:
+    """Remove the runs whose last event is so many seconds old, but none that is at work.
+
+    Returns their ids.
+    """
     removed = []
     for summary in summaries(root):
-        if summary.state != "running" and summary.age > older_than_days * 86_400:
+        if summary.state != "running" and summary.age > older_than:
             shutil.rmtree(summary.directory)
             removed.append(summary.id)
     return removed

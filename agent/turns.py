@@ -24,6 +24,10 @@ INTERRUPTED = (
 NOT_RUN = "Not run: the user has stopped you here."
 
 
+LAST_KINDS = ("handover", "run_finished", "verification")
+"""Kinds that only the end of a turn has; a copy of its steps goes on without them."""
+
+
 def turn_start(events: Sequence[Event]) -> int:
     """Return how many events lie before the current turn.
 

@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from reapair.agent.cancel import Cancel
     from reapair.agent.events import Event
     from reapair.agent.result import Result
     from reapair.agent.settings import Settings
@@ -34,7 +35,18 @@ Image = Annotated[str | None, typer.Option(help="Container image to work in.")]
 SandboxName = Annotated[str | None, typer.Option(help="docker, podman, bubblewrap, none or auto.")]
 JsonEvents = Annotated[bool, typer.Option("--json", help="One JSON object per event.")]
 Debug = Annotated[bool, typer.Option(help="Show tracebacks.")]
-RunId = Annotated[str, typer.Argument(help="The run, or the beginning of its id.")]
+
+
+def _run_ids(beginning: str) -> list[str]:
+    """Complete a run's id in the shell."""
+    from reapair.agent.runs import ids
+
+    return ids(beginning, settings_from({}).runs)
+
+
+RunId = Annotated[
+    str, typer.Argument(help="The run, or the beginning of its id.", autocompletion=_run_ids)
+]
 
 
 def settings_from(given: dict[str, Any]) -> Settings:
@@ -63,26 +75,22 @@ def find_run(run_id: str) -> Path:
 
 
 def run_and_show(
-    job: Callable[[Callable[[Event], None]], Result], settings: Settings, *, as_json: bool
+    job: Callable[[Callable[[Event], None], Cancel], Result], settings: Settings, *, as_json: bool
 ) -> NoReturn:
     """Do the job, show it as it happens, leave with its exit code."""
     from rich.console import Console
 
+    from reapair.agent.cancel import Cancel
     from reapair.agent.console import Screen, print_json
     from reapair.agent.model.types import ModelError
     from reapair.agent.run import RunError
     from reapair.agent.solve import UsageError
 
     screen = Screen(Console())
-    stopped: list[int] = []
-
-    def stop(number: int, _: object) -> None:
-        stopped.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
+    cancel = Cancel()
+    stopped = _stop_on_signals(cancel)
     try:
-        result = job(print_json if as_json else screen.show)
+        result = job(print_json if as_json else screen.show, cancel)
     except UsageError as error:
         fail(2, str(error))
     except ModelError as error:
@@ -90,12 +98,32 @@ def run_and_show(
     except RunError as error:
         fail(1, str(error))
     except KeyboardInterrupt:
-        fail(143 if stopped else 130, "Stopped.")
+        fail(143 if signal.SIGTERM in stopped else 130, "Stopped.")
     if not as_json:
         screen.result(result, short(result.directory))
     elif result.error:
         typer.echo(result.error, err=True)
-    leave(_code(result, settings, stopped=bool(stopped)))
+    leave(_code(result, settings, stopped=signal.SIGTERM in stopped))
+
+
+def _stop_on_signals(cancel: Cancel) -> list[int]:
+    """Let Ctrl-C and SIGTERM end the run after its running step; twice, or between steps, at once.
+
+    Returns the list that the signals will be in.
+    """
+    came: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        came.append(number)
+        if cancel.requested or not cancel.in_step:
+            raise KeyboardInterrupt
+        cancel.request()
+        # Not by print, which may be what was interrupted.
+        os.write(2, b"Stopping when this step is done; the same again stops at once.\n")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return came
 
 
 def _code(result: Result, settings: Settings, *, stopped: bool) -> int:

@@ -12,6 +12,8 @@ from reapair.agent.cli.common import RunId, app, fail, find_run, settings_from, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_UNITS = {"d": 86_400, "h": 3_600, "m": 60}
+
 
 @app.command()
 def runs(
@@ -76,10 +78,24 @@ def _change_by_run(run_id: str, change: Callable[[Path, bytes], None], said: str
 
 @app.command()
 def clean(
-    older_than: Annotated[float, typer.Option(help="Days since a run's last event.")] = 30.0,
+    older_than: Annotated[
+        str, typer.Option(help="Since a run's last event: 30d, 12h, 90m.")
+    ] = "30d",
 ) -> None:
     """Remove old runs; none that is at work."""
     from reapair.agent.runs import clean as clean_runs
 
-    removed = clean_runs(older_than, settings_from({}).runs)
-    typer.echo(f"{len(removed)} runs removed")
+    removed = clean_runs(_seconds(older_than), settings_from({}).runs)
+    typer.echo(f"{len(removed)} {'run' if len(removed) == 1 else 'runs'} removed")
+
+
+def _seconds(age: str) -> float:
+    """Read an age like 30d, 12h or 90m; a bare number means days."""
+    number, unit = (age[:-1], age[-1]) if age[-1:] in _UNITS else (age, "d")
+    try:
+        seconds = float(number) * _UNITS[unit]
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        fail(2, f"--older-than: {age} is no age. Give one like 30d, 12h or 90m.")
+    return seconds

@@ -1,4 +1,4 @@
-"""Commands that bring a run to its end: solve, demo, resume."""
+"""Commands that bring a run to its end: solve, demo, resume, continue, fork."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from reapair.agent.cli.common import (
     TestCommand,
     app,
     fail,
+    find_run,
     run_and_show,
     settings_from,
 )
@@ -29,6 +30,7 @@ from reapair.agent.cli.common import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from reapair.agent.cancel import Cancel
     from reapair.agent.events import Event
     from reapair.agent.result import Result
 
@@ -43,6 +45,9 @@ def solve(
     api_key: ApiKey = None,
     max_steps: Annotated[int | None, typer.Option(help="Steps before the end.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Minutes before the end.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Tokens in and out before the end.")
+    ] = None,
     project: Project = None,
     setup_command: SetupCommand = None,
     test_command: TestCommand = None,
@@ -66,6 +71,7 @@ def solve(
         "api_key": api_key,
         "max_steps": max_steps,
         "max_minutes": max_minutes,
+        "max_tokens": max_tokens,
         "project": project.absolute() if project else None,
         "setup_command": setup_command,
         "test_command": test_command,
@@ -77,16 +83,16 @@ def solve(
     }
     text, settings = _read_issue(issue), settings_from(given)
 
-    def job(on_event: Callable[[Event], None]) -> Result:
+    def job(on_event: Callable[[Event], None], cancel: Cancel) -> Result:
         from reapair.agent.cli.serve import start_one
         from reapair.agent.connect import NoServerError
         from reapair.agent.solve import solve as solve_issue
 
         try:
-            return solve_issue(text, Path.cwd(), settings, on_event=on_event)
+            return solve_issue(text, Path.cwd(), settings, on_event=on_event, cancel=cancel)
         except NoServerError as error:
             start_one(error, asked_for=serve)
-            return solve_issue(text, Path.cwd(), settings, on_event=on_event)
+            return solve_issue(text, Path.cwd(), settings, on_event=on_event, cancel=cancel)
 
     run_and_show(job, settings, as_json=json)
 
@@ -105,29 +111,80 @@ def demo(
     if not json:
         typer.echo(INTRODUCTION)
     settings = settings_from({"sandbox": sandbox})
-    run_and_show(lambda on_event: play(on_event, sandbox=settings.sandbox), settings, as_json=json)
+    run_and_show(
+        lambda on_event, _: play(on_event, sandbox=settings.sandbox), settings, as_json=json
+    )
 
 
 @app.command()
 def resume(
     run_id: RunId,
     api_key: ApiKey = None,
+    base_url: BaseUrl = None,
     json: JsonEvents = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Go on with a run that was stopped, killed, or lost its server."""
+    _go_on(run_id, None, api_key, base_url, as_json=json)
+
+
+@app.command("continue")
+def continue_(
+    run_id: RunId,
+    instruction: Annotated[str, typer.Argument(help="What to do next, in your words.")],
+    api_key: ApiKey = None,
+    base_url: BaseUrl = None,
+    json: JsonEvents = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Tell a run that is finished or stopped what to do next; its limits begin anew."""
+    _go_on(run_id, instruction, api_key, base_url, as_json=json)
+
+
+@app.command()
+def fork(
+    run_id: RunId,
+    at: Annotated[int, typer.Option(help="The last step to take over; 0: none.")],
+    instruction: Annotated[Text, typer.Option(help="What to do next, in your words.")] = None,
+    api_key: ApiKey = None,
+    base_url: BaseUrl = None,
+    json: JsonEvents = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Begin a new run as a copy of another one's first steps; that one stays as it is."""
+    from reapair.agent.fork import fork as fork_run
+    from reapair.agent.run import RunError
+
+    try:
+        copy = fork_run(find_run(run_id), at, settings_from({}).runs)
+    except RunError as error:
+        fail(2, str(error))
+    copy.close()
+    if not json:
+        typer.echo(f"run {copy.id} goes on from step {at} of {run_id}")
+    _go_on(copy.id, instruction, api_key, base_url, as_json=json)
+
+
+def _go_on(run_id: str, instruction: Text, api_key: Text, base_url: Text, *, as_json: bool) -> None:
+    """Resume a run, with an instruction or without, and leave with its exit code."""
+    directory = find_run(run_id)
     settings = settings_from({"api_key": api_key})
     key = settings.api_key.get_secret_value() if settings.api_key else None
 
-    def job(on_event: Callable[[Event], None]) -> Result:
+    def job(on_event: Callable[[Event], None], cancel: Cancel) -> Result:
         from reapair.agent.run import Run
-        from reapair.agent.runs import find
         from reapair.agent.solve import resume as resume_run
 
-        directory = find(run_id, settings.runs)
-        return resume_run(Run(directory, directory.name), api_key=key, on_event=on_event)
+        return resume_run(
+            Run(directory, directory.name),
+            instruction=instruction,
+            api_key=key,
+            base_url=base_url,
+            on_event=on_event,
+            cancel=cancel,
+        )
 
-    run_and_show(job, settings, as_json=json)
+    run_and_show(job, settings, as_json=as_json)
 
 
 def _read_issue(issue: str) -> str:

@@ -72,6 +72,6 @@ def test_only_old_runs_that_nobody_holds_are_removed(tmp_path: Path) -> None:
     assert {each.id: each.state for each in summaries(tmp_path)} == {
         "held": "running", "free": "stopped",
     }  # fmt: skip
-    assert clean(1, tmp_path) == []
+    assert clean(60, tmp_path) == []
     assert clean(0, tmp_path) == ["free"]
     held.close()
