@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,3 +85,14 @@ class Event:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise FormatError(f"is damaged: {self.kind} {place}: {first['msg']}.") from None
+
+
+def one_at_a_time(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Return a listener that several threads may call."""
+    lock = threading.Lock()
+
+    def tell(event: Event) -> None:
+        with lock:
+            on_event(event)
+
+    return tell

@@ -13,7 +13,7 @@ from reapair.agent.handover import (
     to_branch,
     write_patch,
 )
-from reapair.agent.result import Evidence, ExitReason, Result, Verdict
+from reapair.agent.result import Choice, Evidence, ExitReason, Result, Verdict
 from reapair.agent.run import RunError
 from reapair.agent.session import digest
 from reapair.agent.turns import turn_start
@@ -30,7 +30,13 @@ HANDED_OVER = frozenset({Verdict.PROVED, Verdict.REGRESSION_FREE, Verdict.UNPROV
 
 
 def finish(
-    session: Session, reason: ExitReason, *, steps: int, summary: str = "", error: str = ""
+    session: Session,
+    reason: ExitReason,
+    *,
+    steps: int,
+    summary: str = "",
+    error: str = "",
+    choice: Choice | None = None,
 ) -> Result:
     """Hand the patch over, write `result.json`, log the end.
 
@@ -39,12 +45,15 @@ def finish(
         steps: how many were finished.
         summary: the model's own words on its change.
         error: one line for people, when the run ended by an error.
+        choice: between the attempts, when there were several. An attempt hands nothing over.
     """
     run = session.run
     patch = session.workspace.recorded_patch()
     run.write("patch.diff", patch)
     result = _result(session, reason, steps, summary, error)
-    if patch.strip():
+    if choice:
+        result.choice, result.usage = choice, choice.usage
+    if patch.strip() and session.part != "attempt":
         _hand_over(session, result, patch)
     run.write("result.json", result.model_dump_json(indent=2).encode() + b"\n")
     run.append("run_finished", steps, result=result.model_dump(mode="json"))

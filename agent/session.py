@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from reapair.agent.cancel import Cancel
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """One run at work. `issue` is the text to solve; `started` is on the monotonic clock."""
+    """One run at work.
+
+    `issue` is the text to solve; `started` is on the monotonic clock. Where several attempts are
+    made, `part` says whether this is one of them or the choice between them, and `spent` returns
+    the tokens that all of them have used.
+    """
 
     run: Run
     settings: Settings
@@ -36,6 +41,8 @@ class Session:
     issue: str
     cancel: Cancel = field(default_factory=Cancel)
     started: float = field(default_factory=time.monotonic)
+    part: Literal["whole", "attempt", "choice"] = "whole"
+    spent: Callable[[], int] | None = None
 
     def __post_init__(self) -> None:
         self.history = History(self.run.events)
@@ -66,11 +73,13 @@ class Session:
                 settings=self._settings_to_keep(),
                 tools=self.tools.schemas,
             )
-        for line in _announcements(self):
-            self.say("model", line)
+        if self.part != "attempt":
+            for line in _announcements(self):
+                self.say("model", line)
         self.workspace.prepare(lambda line: self.say("environment", line))
         # The model's sandbox first: the first request waits for that one only.
-        self.workspace.sandbox()
+        if self.part != "choice":
+            self.workspace.sandbox()
         self.workspace.start_baseline()
 
     def say(self, phase: str, line: str) -> None:
@@ -81,7 +90,10 @@ class Session:
         """Return the limit that forbids another step, if one does."""
         if step - steps_before(self.run.events) >= self.settings.max_steps:
             return ExitReason.STEP_LIMIT
-        if self.settings.max_tokens and self._tokens_of_turn() >= self.settings.max_tokens:
+        if (
+            self.settings.max_tokens
+            and (self.spent or self._tokens_of_turn)() >= self.settings.max_tokens
+        ):
             return ExitReason.TOKEN_LIMIT
         if time.monotonic() - self.started >= self.settings.max_minutes * 60:
             return ExitReason.TIME_LIMIT

@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     test_command: str | None = None
     """Runs the whole suite; None finds pytest by itself."""
 
+    attempts: int = Field(1, ge=1, le=16)
+    """Attempts at the issue, as many at once as the server can hold; the best proved one counts."""
+
+    early_stop: bool = True
+    """Of several attempts end the others as soon as one is proved with a small change."""
+
     max_steps: int = Field(75, ge=1)
     """Steps (one model turn and its tool calls) before the tree is taken as it is."""
 

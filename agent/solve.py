@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reapair.agent.cancel import Cancel, Stopped
 from reapair.agent.connect import connect
-from reapair.agent.events import Event
+from reapair.agent.events import Event, one_at_a_time
 from reapair.agent.finish import unfinished
 from reapair.agent.hiding import HIDDEN, public_url, secrets_of
 from reapair.agent.model.types import Model
@@ -162,20 +162,38 @@ def _drive(
     cancel: Cancel | None = None,
     instruction: str | None = None,
 ) -> Result:
-    """Run the graph to its end; what ends it early becomes a named result."""
+    """Listen to the run and bring it to its end."""
+    if on_event and settings.attempts > 1:
+        on_event = one_at_a_time(on_event)
     if on_event:
         run.listen(on_event)
     run.hide(secrets_of(settings))
     workspace = Workspace(run, settings, repository)
     session = Session(run, settings, model, workspace, issue, cancel or Cancel())
-    for stop in (model.cancel, workspace.close):
+    if settings.attempts == 1:
+        return _bring_to_end(session, lambda: _invoke(session, instruction))
+    from reapair.agent.attempts import Attempts
+    from reapair.agent.model.client import Client
+
+    if not isinstance(model, Client):
+        raise UsageError("A model of your own holds one conversation: it makes one attempt.")
+    session.part = "choice"
+    return _bring_to_end(session, Attempts(session, _one_attempt, model, on_event).run)
+
+
+def _one_attempt(session: Session) -> Result:
+    return _bring_to_end(session, lambda: _invoke(session))
+
+
+def _bring_to_end(session: Session, work: Callable[[], None]) -> Result:
+    """Do the work of a run; what ends it early becomes a named result."""
+    run, workspace = session.run, session.workspace
+    for stop in (session.model.cancel, workspace.close):
         session.cancel.on_request(stop)
     earlier = len(run.of_kind("run_finished"))
     reason, error = ExitReason.INTERNAL_ERROR, ""
     try:
-        if instruction:
-            instruct(session, instruction)
-        _invoke(session)
+        work()
     except (Exception, KeyboardInterrupt) as problem:
         reason, error = _name(problem, session)
     finally:
@@ -207,8 +225,10 @@ def _is_full(problem: BaseException) -> bool:
     return any(os.strerror(number) in str(problem) for number in full)
 
 
-def _invoke(session: Session) -> None:
+def _invoke(session: Session, instruction: str | None = None) -> None:
     """Run the graph from its start, or from where the run stands."""
+    if instruction:
+        instruct(session, instruction)
     _import_in_background()
     session.open()
     from langsmith.run_helpers import tracing_context

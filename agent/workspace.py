@@ -95,6 +95,9 @@ class Workspace:
         except SandboxError:
             self.prepared.engine.distrust()
             raise
+        if self._closed:
+            self.discard(sandbox)
+            raise SandboxError("The run has ended meanwhile.")
         (snapshot or self.snapshot).load(sandbox)
         return sandbox
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.model import counting, request
+from reapair.agent.model.capacity import Capacity, capacity
 from reapair.agent.model.connection import Hangup, http_client
 from reapair.agent.model.outcomes import classify, classify_error
 from reapair.agent.model.reply import Reply, ServerError, StreamReader, read_body
@@ -75,6 +76,29 @@ class Client:
     def refused(self) -> list[str]:
         """Optional fields that the server did not take; they are no longer sent."""
         return [field for field, value in self._overrides.items() if value is None]
+
+    def capacity(self, wanted: int) -> Capacity:
+        """Return how many of so many conversations the server can hold at once."""
+        return capacity(self._server, wanted, api_key=self._api_key)
+
+    def another(
+        self, *, seed: int, context_tokens: int | None, overrides: Mapping[str, Any]
+    ) -> Client:
+        """Return a client for one more conversation with the same server.
+
+        Args:
+            seed: of its first sample.
+            context_tokens: what that conversation may hold.
+            overrides: as for a new client; what the server has refused stays away.
+        """
+        return Client(
+            replace(self._server, context_tokens=context_tokens),
+            api_key=self._api_key,
+            max_tokens=self._max_tokens,
+            seed=seed,
+            overrides={**overrides, **self._overrides},
+            idle_seconds=self._idle_seconds,
+        )
 
     def ask(
         self,
