@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from reapair.agent.cancel import Cancel, Stopped
+from reapair.agent.cancel import Cancel
 from reapair.agent.choice import Entry, choose, is_good_enough
 from reapair.agent.finish import finish, unfinished
 from reapair.agent.hiding import secrets_of
@@ -118,7 +118,7 @@ class Attempts:
         from langgraph.graph import END, START, StateGraph
         from langgraph.types import Send
 
-        def fan_out(state: State) -> list[Send]:  # noqa: ARG001
+        def fan_out(state: State) -> Any:  # noqa: ARG001
             numbers = range(1, self.session.settings.attempts + 1)
             return [Send("attempt", {"number": number}) for number in numbers]
 

@@ -45,6 +45,9 @@ def print_json(event: Event) -> None:
     sys.stdout.flush()
 
 
+_SHARED = frozenset({"run_started", "snapshot", "environment", "baseline", "delta"})
+"""Kinds that say of an attempt what its run has said already, or too fast."""
+
 CHECK_STYLE = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
@@ -118,9 +121,14 @@ class Screen:
         self._console = console
         self._calls: dict[str, str] = {}
         self._passing = False
+        self._before = ""
 
     def show(self, event: Event) -> None:
         """Show one event, if it says something to people."""
+        part_of_several = "." in event.run
+        if part_of_several and event.kind in _SHARED:
+            return
+        self._before = f"[{event.attempt}] " if part_of_several else ""
         handler = getattr(self, f"_on_{event.kind}", None)
         if handler is not None:
             handler(event)
@@ -129,7 +137,8 @@ class Screen:
         if self._passing:
             self._console.file.write("\r\x1b[K")
             self._passing = False
-        self._console.print(clean(text), style=style, markup=False, highlight=False, soft_wrap=True)
+        text = self._before + clean(text)
+        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def _on_run_started(self, event: Event) -> None:
         server = event.data["server"]
@@ -176,8 +185,16 @@ class Screen:
         self._line(f"{event.step:>3}  {call}  → {mark}{first[:80]}")
 
     def _on_verification(self, event: Event) -> None:
+        if event.data.get("choice"):
+            self._line(f"  choice: {event.data['choice']['why']}", "dim")
+            return
         on = f" on {event.data['on']}" if "on" in event.data else ""
         self._line(f"  proof{on}: {event.data['evidence']['verdict']}", "dim")
+
+    def _on_run_finished(self, event: Event) -> None:
+        if self._before:
+            result = event.data["result"]
+            self._line(f"  {result['exit_reason']}, {result['evidence']['verdict']}", "dim")
 
     def tokens(self, event: Event) -> None:
         """Show what one request cost, or what a compaction freed."""
@@ -196,13 +213,14 @@ class Screen:
 
     def result(self, result: Result, directory: str) -> None:
         """Show how the run ended: diff, verdict, evidence, hand-over, where it is kept."""
+        self._before = ""
         if result.patch:
             self._diff(result.patch)
         style, meaning = VERDICT_STYLE[result.verdict]
         if result.error:
             self._line(f"{result.exit_reason}: {result.error}", "red")
         self._line(f"{result.verdict}: {meaning}", style)
-        for line in _evidence(result):
+        for line in [*_evidence(result), *_choice(result)]:
             self._line(f"  {line}")
         if result.branch:
             self._line(f"  branch {result.branch}: git diff HEAD...{result.branch}")
@@ -218,6 +236,22 @@ class Screen:
         for line in patch.splitlines():
             style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
             self._line(line, style)
+
+
+def _choice(result: Result) -> list[str]:
+    """Say what became of each attempt, and why the one was taken."""
+    if result.choice is None:
+        return []
+    lines = []
+    for each in result.choice.candidates:
+        said = [f"attempt {each.attempt}: {each.verdict}", each.exit_reason]
+        if each.cross_total:
+            said.append(f"{each.cross_passed} of {each.cross_total} tests of the others")
+        if each.agreeing > 1:
+            said.append(f"{each.agreeing} agree")
+        said.append(f"{each.changed_lines} changed lines")
+        lines.append(", ".join(said))
+    return [*lines, result.choice.why]
 
 
 def _speed(usage: dict[str, Any], phase: str) -> str:

@@ -31,9 +31,13 @@ class Summary:
     age: float
 
 
-def summaries(root: Path | None = None) -> Iterator[Summary]:
-    """Yield the runs below `root` (default: the user's), the latest first."""
-    places = [path for path in (root or runs_directory()).glob("*") if path.is_dir()]
+def summaries(root: Path | None = None, *, attempts: bool = False) -> Iterator[Summary]:
+    """Yield the runs below `root` (default: the user's), the latest first; attempts if asked."""
+    places = [
+        path
+        for path in (root or runs_directory()).glob("*")
+        if path.is_dir() and (attempts or "." not in path.name)
+    ]
     for directory in sorted(places, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             events = read_events(directory)
@@ -102,6 +106,8 @@ def clean(older_than: float, root: Path | None = None) -> list[str]:
     removed = []
     for summary in summaries(root):
         if summary.state != "running" and summary.age > older_than:
+            for attempt in summary.directory.parent.glob(f"{summary.id}.*"):
+                shutil.rmtree(attempt)
             shutil.rmtree(summary.directory)
             removed.append(summary.id)
     return removed

@@ -17,13 +17,14 @@ _UNITS = {"d": 86_400, "h": 3_600, "m": 60}
 
 @app.command()
 def runs(
+    attempts: Annotated[bool, typer.Option("--attempts", help="Attempts, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per run.")] = False,
 ) -> None:
     """List the runs that are kept, the latest first."""
     from reapair.agent.console import show_runs
     from reapair.agent.runs import summaries
 
-    show_runs(summaries(settings_from({}).runs), as_json=json)
+    show_runs(summaries(settings_from({}).runs, attempts=attempts), as_json=json)
 
 
 @app.command()

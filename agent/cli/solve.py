@@ -43,6 +43,10 @@ def solve(
     base_url: BaseUrl = None,
     model: ModelName = None,
     api_key: ApiKey = None,
+    attempts: Annotated[int | None, typer.Option(help="Attempts; the best is taken.")] = None,
+    early_stop: Annotated[
+        bool | None, typer.Option(help="End the other attempts when one is proved.")
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(help="Steps before the end.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Minutes before the end.")] = None,
     max_tokens: Annotated[
@@ -69,6 +73,8 @@ def solve(
         "base_url": base_url,
         "model": model,
         "api_key": api_key,
+        "attempts": attempts,
+        "early_stop": early_stop,
         "max_steps": max_steps,
         "max_minutes": max_minutes,
         "max_tokens": max_tokens,
