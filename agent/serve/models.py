@@ -87,11 +87,11 @@ def fetch(file: ModelFile) -> Path:
         raise _not_had(
             file, "the hub wants you to accept its terms; log in: hf auth login"
         ) from error
-    except (errors.RepositoryNotFoundError, errors.EntryNotFoundError) as error:
-        raise _not_had(file, f"it is not in {REPOSITORY}") from error
     except errors.OfflineModeIsEnabled as error:
         raise _not_had(file, "HF_HUB_OFFLINE is set") from error
-    except (OSError, errors.HfHubHTTPError, RuntimeError) as error:
+    except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError) as error:
+        raise _not_had(file, f"it is not in {REPOSITORY}") from error
+    except (OSError, errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as error:
         raise _not_had(file, str(error).splitlines()[0][:200]) from error
     _check_sum(path, remote.etag)
     return path
