@@ -196,4 +196,4 @@ def split(patch: bytes) -> list[bytes]:
     """Return the patch's parts, one for each file."""
     # Inside a hunk every line begins with a blank, a sign or a backslash, never with this.
     starts = [match.start() for match in re.finditer(rb"^diff --git ", patch, re.MULTILINE)]
-    return [patch[a:b] for a, b in zip(starts, [*starts[1:], len(patch)], strict=True)]
+    return [patch[a:b] for a, b in zip(starts, [*starts[1:], len(patch)], strict=False)]
