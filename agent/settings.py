@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     early_stop: bool = True
     """Of several attempts end the others as soon as one is proved with a small change."""
 
+    test: list[str] = []
+    """Ids of tests that show the problem: they must fail before the change and pass with it."""
+
+    without_tests: bool = False
+    """Leave the tests that come with the change out of what is handed over."""
+
     max_steps: int = Field(75, ge=1)
     """Steps (one model turn and its tool calls) before the tree is taken as it is."""
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reapair.agent.baselines import kept
 from reapair.agent.environment import Prepared, prepare
 from reapair.sandbox import SandboxError
 from reapair.sandbox.hostgit import GitStore
@@ -49,7 +50,9 @@ class Workspace:
         self._main: Sandbox | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="baseline")
         self._baseline: Future[TestReport] | None = None
-        self.runner = whole.runner if whole else TestRunner(settings.test_command)
+        self.runner: TestRunner = whole.runner if whole else TestRunner(settings.test_command)
+        self.named_tests = settings.test
+        self.suite_seconds = SUITE_SECONDS
         self.snapshot: Snapshot
         self.prepared: Prepared
 
@@ -153,7 +156,7 @@ class Workspace:
         file = self._shared / "baseline.json"
         if file.exists():
             return TestReport(**json.loads(file.read_text("utf-8")))
-        report = self.run_suite()
+        report = self.suite_of(self.snapshot)
         self._run.write(file.name, json.dumps(asdict(report)).encode())
         return report
 
@@ -168,13 +171,22 @@ class Workspace:
         except SandboxError:
             return None
 
+    def suite_of(self, snapshot: Snapshot) -> TestReport:
+        """Return what the suite says of untouched code; remembered for the next run."""
+        environment = self.prepared.environment.reference
+        if not environment:  # What the host has installed can change under the same name.
+            return self.run_suite(snapshot=snapshot)
+        kind = self.prepared.engine.kind
+        parts = (snapshot.base, kind, environment, self.runner.command, str(self.suite_seconds))
+        return kept(parts, lambda: self.run_suite(snapshot=snapshot))
+
     def run_suite(self, patch: bytes = b"", snapshot: Snapshot | None = None) -> TestReport:
         """Run the suite in a fresh sandbox. Raises SandboxError; ValueError: does not apply."""
         sandbox = self.fresh(snapshot)
         try:
             if patch and (problem := (snapshot or self.snapshot).apply(sandbox, patch)):
                 raise ValueError(problem)
-            return self.runner.run(sandbox, "all", SUITE_SECONDS)
+            return self.runner.run(sandbox, "all", self.suite_seconds)
         finally:
             self.discard(sandbox)
 

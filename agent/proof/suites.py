@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from reapair.agent.result import Suite
 from reapair.sandbox import Sandbox
-from reapair.tools import TestReport, TestRunner
+from reapair.tools import Status, TestReport, TestRunner
 
-FAILING = frozenset({"failed", "error"})
+FAILING: tuple[Status, ...] = ("failed", "error")
 REPEATS = 2
 """How often tests are run again before they are called regressions, or a proof."""
 
 MOST_FILES = 6
 """Most test files that are run by themselves; beyond, it is the whole suite."""
-
-_SUMMARY = re.compile(r"\b(\d+) (passed|failed|errors?)\b")
 
 Run = Callable[[Sequence[str]], TestReport]
 """Runs selectors on one side, in a fresh sandbox."""
@@ -29,21 +26,23 @@ def complete(report: TestReport) -> bool:
     return not report.timed_out and "passed" in report.statuses.values()
 
 
-def run_files(
-    runner: TestRunner, sandbox: Sandbox, files: Iterable[str], seconds: float
+def run_each(
+    runner: TestRunner, sandbox: Sandbox, chosen: Sequence[str], seconds: float
 ) -> TestReport:
-    """Run some test files, one after the other, and return one report of them all."""
-    reports = [runner.run(sandbox, file, seconds) for file in files]
+    """Run selectors one after the other, and return one report of them all."""
+    reports = [runner.run(sandbox, selector, seconds) for selector in chosen]
+    if len(reports) == 1:
+        return reports[0]
     statuses = {test: s for report in reports for test, s in report.statuses.items()}
     failures = {test: text for report in reports for test, text in report.failures.items()}
     return replace(
         reports[-1],
         statuses=dict(sorted(statuses.items())),
         failures=failures,
-        exit_code=next((r.exit_code for r in reports if r.exit_code), 0),
+        exit_code=next((r.exit_code for r in reports if r.exit_code != 0), 0),
         timed_out=any(report.timed_out for report in reports),
         collected_ok=all(report.collected_ok for report in reports),
-        output_tail="" if len(reports) > 1 else reports[-1].output_tail,
+        inconsistent=next((r.inconsistent for r in reports if r.inconsistent), ""),
     )
 
 
@@ -105,28 +104,6 @@ def selectors(tests: Iterable[str]) -> list[str]:
     files = {test.partition("::")[0] for test in tests if "::" in test or "/" in test}
     known = all("::" in test or "/" in test for test in tests)
     return sorted(files) if known and len(files) <= MOST_FILES else ["all"]
-
-
-def disagreement(report: TestReport) -> str:
-    """Say where exit code, report and log contradict each other; "" when they agree."""
-    failing = any(status in FAILING for status in report.statuses.values())
-    if report.exit_code == 0 and failing:
-        return "the exit code says success, the report has failures"
-    if report.exit_code not in (0, None) and not failing:
-        return f"the exit code is {report.exit_code}, the report has no failure"
-    numbers = Counter[str]()
-    for line in reversed(report.output_tail.splitlines()):
-        if found := _SUMMARY.findall(line):
-            numbers.update({word.rstrip("s"): int(number) for number, word in found})
-            break
-    if not numbers:
-        return ""
-    if bool(numbers["failed"] + numbers["error"]) != failing:
-        return "the log and the report disagree on whether tests failed"
-    passed = sum(status == "passed" for status in report.statuses.values())
-    if numbers["passed"] < passed:
-        return f"the report has {passed} passed tests, the log {numbers['passed']}"
-    return ""
 
 
 def counts(baseline: TestReport | None, after: TestReport) -> Suite:

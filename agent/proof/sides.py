@@ -1,0 +1,107 @@
+"""The sides that a proof compares: untouched, with the tests of a patch, its product, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from reapair.agent.proof.changes import Change, joined, judged, read_changes, with_after
+from reapair.agent.proof.changes import with_before as with_before_texts
+from reapair.agent.proof.reach import Probed, affected, is_code, targets
+from reapair.agent.proof.suites import run_each
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reapair.agent.workspace import Workspace
+    from reapair.sandbox import Sandbox
+    from reapair.sandbox.snapshot import Snapshot
+    from reapair.tools import TestReport
+
+
+class Sides:
+    """A patch in parts, and runs of tests with each of them, every run in a fresh sandbox.
+
+    Args:
+        workspace: gives the sandboxes and the suite's runner.
+        snapshot: what the patch is for.
+        seconds: longest that one run of tests may take.
+
+    Attributes:
+        changes: the patch's files with their texts on both sides.
+        affected: Python test files that import what changes, the nearest first.
+
+    Raises ValueError when the patch does not apply, SandboxError when the sandbox fails.
+    """
+
+    def __init__(
+        self, workspace: Workspace, patch: bytes, snapshot: Snapshot, seconds: float
+    ) -> None:
+        self._workspace = workspace
+        self._snapshot = snapshot
+        self._seconds = seconds
+        self._seen: set[str] | None = None
+        with self._sandbox(b"") as sandbox:
+            changes = with_before_texts(read_changes(patch), sandbox)
+            self.affected = affected(sandbox, changes)
+            self._apply(sandbox, patch)
+            self.changes = judged(with_after(changes, sandbox), workspace.runner.command)
+        self.product = joined(self.changes, support=False)
+        self.tests = joined(self.changes, support=True)
+        self._targets = {c.path: targets(c) for c in self.product_code if c.python}
+
+    @property
+    def product_code(self) -> list[Change]:
+        """The changes to product files that are more than words."""
+        return [c for c in self.changes if not c.support and is_code(c)]
+
+    @property
+    def measurable(self) -> bool:
+        """True when all the product code that changes is Python that is still there."""
+        return bool(self._targets) and all(c.path in self._targets for c in self.product_code)
+
+    def untouched(self, selectors: Sequence[str]) -> TestReport:
+        """Run tests without the patch."""
+        return self._run(b"", selectors)
+
+    def patched(self, selectors: Sequence[str]) -> TestReport:
+        """Run tests with the patch's product and the tests as they were."""
+        return self._run(self.product, selectors)
+
+    def tests_only(self, selectors: Sequence[str]) -> TestReport:
+        """Run tests with the patch's tests and the product as it was."""
+        return self._run(self.tests, selectors)
+
+    def whole(self, selectors: Sequence[str]) -> TestReport:
+        """Run tests with all of the patch."""
+        return self._run(self.product + self.tests, selectors)
+
+    def watched(self, selectors: Sequence[str], *, tests: bool) -> tuple[TestReport, bool | None]:
+        """Run tests with the patch and tell whether they ran a changed line; None: not measured.
+
+        Args:
+            tests: with the patch's tests, too.
+        """
+        with self._sandbox(self.product + (self.tests if tests else b"")) as sandbox:
+            probed = Probed(sandbox, self._targets)
+            report = run_each(self._workspace.runner, probed, selectors, self._seconds)
+            seen = probed.seen()
+        return report, None if seen is None else bool(seen)
+
+    def _run(self, patch: bytes, selectors: Iterable[str]) -> TestReport:
+        with self._sandbox(patch) as sandbox:
+            return run_each(self._workspace.runner, sandbox, list(selectors), self._seconds)
+
+    @contextmanager
+    def _sandbox(self, patch: bytes) -> Iterator[Sandbox]:
+        sandbox = self._workspace.fresh(self._snapshot)
+        try:
+            self._apply(sandbox, patch)
+            yield sandbox
+        finally:
+            self._workspace.discard(sandbox)
+
+    def _apply(self, sandbox: Sandbox, patch: bytes) -> None:
+        if patch and (problem := self._snapshot.apply(sandbox, patch)):
+            raise ValueError(problem)
