@@ -110,7 +110,7 @@ def disagreement(outcome: Outcome, result: ExecResult, command: str, output: str
     several parts may well end with 0 although its tests failed, and too little coverage with
     another number although none did.
     """
-    if outcome.inconsistent or not outcome.statuses:
+    if outcome.inconsistent or not outcome.statuses or result.timed_out:
         return outcome.inconsistent
     bad = sum(status in ("failed", "error") for status in outcome.statuses.values())
     good = sum(status == "passed" for status in outcome.statuses.values())

@@ -80,8 +80,8 @@ class Node:
         if found is None:
             return None
         if _is_by_name(finished.request):  # what does not match counts as skipped
-            chosen = {t: s for t, s in found.statuses.items() if s != "skipped"}
-            found.statuses = chosen or found.statuses
+            if any(status != "skipped" for status in found.statuses.values()):
+                found.statuses = {t: s for t, s in found.statuses.items() if s != "skipped"}
         return only(found, finished.request.selector)
 
 
