@@ -6,10 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from reapair.sandbox.base import Sandbox
-from reapair.tools.base import Observation, Parameters, Tool, Toolbox, ToolError, schema
+from reapair.tools.base import (
+    Observation,
+    Parameters,
+    Tool,
+    Toolbox,
+    ToolDefinitionError,
+    ToolError,
+    schema,
+)
 from reapair.tools.bash import Bash
 from reapair.tools.edit import Edit
 from reapair.tools.files import is_test_file
+from reapair.tools.function import tool
 from reapair.tools.observation import clip, stable
 from reapair.tools.outcomes import Status
 from reapair.tools.progress import Progress
@@ -17,6 +26,7 @@ from reapair.tools.read import Read
 from reapair.tools.run_tests import RunTests
 from reapair.tools.search import Search
 from reapair.tools.submit import Submit, changed_files
+from reapair.tools.symbols import Symbols
 from reapair.tools.testing import TestReport, TestRunner
 
 __all__ = [
@@ -26,6 +36,7 @@ __all__ = [
     "TestReport",
     "TestRunner",
     "Tool",
+    "ToolDefinitionError",
     "ToolError",
     "Toolbox",
     "changed_files",
@@ -34,6 +45,7 @@ __all__ = [
     "schema",
     "stable",
     "standard_tools",
+    "tool",
 ]
 
 
@@ -53,6 +65,7 @@ def standard_tools(
     return [
         Read(),
         Search(),
+        Symbols(),
         Edit(),
         RunTests(test_runner, baseline, progress),
         Bash(),

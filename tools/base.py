@@ -21,6 +21,10 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ToolDefinitionError(TypeError):
+    """A tool cannot be offered to a model. The message says why and what to write instead."""
+
+
 class ToolError(Exception):
     """The call could not be done. The message is what the model reads: what, why, what next."""
 
@@ -46,13 +50,15 @@ P = TypeVar("P", bound=Parameters)
 class Tool(Generic[P]):
     """One tool: a name, a description, parameters and `run`.
 
-    `changes_files` is False where a call can never change the tree.
+    `changes_files` is False where a call can never change the tree. `flat` is False for the few
+    tools whose form a model was trained on, which need not keep the rules of `Parameters`.
     """
 
-    name: ClassVar[str]
-    description: ClassVar[str]
+    name: str
+    description: str
     parameters: type[P]
-    changes_files: ClassVar[bool] = True
+    changes_files: bool = True
+    flat: ClassVar[bool] = True
 
     def run(self, arguments: P, sandbox: Sandbox) -> Observation:
         """Do the call in the sandbox. Raises ToolError with words for the model."""
@@ -68,9 +74,15 @@ class Toolbox:
     Args:
         tools: offered to the model in this order, for the whole run.
         sandbox: returns the sandbox in use; it may be replaced during a run.
+
+    Raises ToolDefinitionError for a tool that cannot be offered, or two of one name.
     """
 
     def __init__(self, tools: Sequence[Tool[Any]], sandbox: Callable[[], Sandbox]) -> None:
+        names = [tool.name for tool in tools]
+        for name in names:
+            if names.count(name) > 1:
+                raise ToolDefinitionError(f"Two tools are called {name}. Rename one.")
         self._tools = {tool.name: tool for tool in tools}
         self._sandbox = sandbox
         self.schemas: list[dict[str, Any]] = [schema(tool) for tool in tools]
@@ -125,16 +137,21 @@ def _sound(value: Any) -> Any:
     return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+_KINDS = ("string", "integer", "boolean")
+
+
 def schema(tool: Tool[Any]) -> dict[str, Any]:
-    """Return the tool in OpenAI's function-calling form, with keys in a fixed order."""
+    """Return the tool in OpenAI's function-calling form, with keys in a fixed order.
+
+    Raises ToolDefinitionError where the parameters are not flat, or a required one follows others.
+    """
     raw = tool.parameters.model_json_schema()
     required: list[str] = raw.get("required", [])
-    properties = {}
-    for name, entry in raw["properties"].items():
-        kind = entry.get("type") or next(
-            option["type"] for option in entry["anyOf"] if option["type"] != "null"
-        )
-        properties[name] = {"type": kind, "description": entry["description"]}
+    properties = {
+        name: _property(tool, name, entry) for name, entry in raw.get("properties", {}).items()
+    }
+    if tool.flat and list(properties)[: len(required)] != required:
+        raise ToolDefinitionError(f"{tool.name}: put the required parameters first.")
     return {
         "type": "function",
         "function": {
@@ -143,6 +160,18 @@ def schema(tool: Tool[Any]) -> dict[str, Any]:
             "parameters": {"type": "object", "properties": properties, "required": required},
         },
     }
+
+
+def _property(tool: Tool[Any], name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    options = [option for option in entry.get("anyOf", [entry]) if option.get("type") != "null"]
+    kind = options[0].get("type")
+    if tool.flat and (len(options) != 1 or kind not in _KINDS):
+        raise ToolDefinitionError(
+            f"{tool.name}: {name} has to be a string, an integer or a boolean: of other types "
+            "models write what servers then change. Take a string, and read it in the tool."
+        )
+    shown = {key: options[0][key] for key in ("type", "enum", "items") if key in options[0]}
+    return {**shown, "description": entry["description"]}
 
 
 def _explain(tool: Tool[Any], error: ValidationError) -> str:

@@ -79,9 +79,9 @@ class Node:
         found = recorded(finished.report.decode("utf-8", "replace"), finished.result)
         if found is None:
             return None
-        if _is_by_name(finished.request):  # what does not match counts as skipped
-            if any(status != "skipped" for status in found.statuses.values()):
-                found.statuses = {t: s for t, s in found.statuses.items() if s != "skipped"}
+        ran = any(status != "skipped" for status in found.statuses.values())
+        if ran and _is_by_name(finished.request):  # what does not match counts as skipped
+            found.statuses = {t: s for t, s in found.statuses.items() if s != "skipped"}
         return only(found, finished.request.selector)
 
 

@@ -1,0 +1,250 @@
+"""Tools of one's own: a typed function, or a Pydantic model with `run`."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import traceback
+from collections.abc import Callable
+from typing import Any, Optional, get_args, get_type_hints
+
+from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from reapair.sandbox.base import Sandbox, SandboxError
+from reapair.tools.base import (
+    Observation,
+    Parameters,
+    Tool,
+    ToolDefinitionError,
+    ToolError,
+    schema,
+)
+from reapair.tools.observation import clip
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_DEEPEST = 4
+_SECTION = re.compile(r"^(?:Args|Arguments|Parameters):\s*$", re.MULTILINE)
+_ENTRY = re.compile(r"^(?P<indent>\s+)\*{0,2}(?P<name>\w+)(?: *\([^)]*\))?:(?P<text>.*)$")
+
+
+def tool(source: Callable[..., Any] | type[BaseModel], *, changes_files: bool = True) -> Tool[Any]:
+    """Make a tool of a typed function or of a Pydantic model class that has `run`.
+
+    Args:
+        source: its docstring describes the tool, and under `Args:` each parameter (a model's fields
+            may have `Field(description=...)` instead). Parameters are strings, integers, booleans,
+            literals of strings, these or None, or models of such, which are flattened. A parameter
+            of the type Sandbox gets the run's sandbox and is not shown to the model.
+        changes_files: False where a call can never change the tree.
+
+    Returns what `solve(..., tools=[...])` takes. Raises ToolDefinitionError, which says what cannot
+    be offered to the model and what to write instead.
+    """
+    made = _FunctionTool(source, changes_files)
+    if not any(info.is_required() for info in made.parameters.model_fields.values()):
+        raise ToolDefinitionError(
+            f"{made.name} has no required parameter: models call such tools wrongly. Give it one."
+        )
+    schema(made)
+    return made
+
+
+class _FunctionTool(Tool[Parameters]):
+    """Calls the function, or the model's `run`, with what the model gave."""
+
+    def __init__(self, source: Callable[..., Any] | type[BaseModel], changes_files: bool) -> None:
+        self._source = source
+        self._call: Callable[..., Any]
+        if isinstance(source, type) and issubclass(source, BaseModel):
+            run = getattr(source, "run", None)
+            if not callable(run):
+                raise ToolDefinitionError(f"{source.__name__} has no method run(self).")
+            self.name = _snake(source.__name__)
+            self._model: type[BaseModel] = source
+            self._call = run
+        else:
+            self.name = getattr(source, "__name__", "")
+            self._call = source
+            self._model = _model_of(source, self.name)
+        if not _NAME.fullmatch(self.name):
+            raise ToolDefinitionError(
+                f"{self.name!r} cannot be a tool's name. Use def with a name."
+            )
+        self.description = _summary(source, self.name)
+        self.changes_files = changes_files
+        self._sandbox_names = _sandboxes(self._call, self.name)
+        self._places = _leaves(self._model, _described(source), self.name)
+        self.parameters = _flat(self.name, self._places)
+
+    def run(self, arguments: Parameters, sandbox: Sandbox) -> Observation:
+        """Call it; what it raises becomes words for the model."""
+        nested = self._nested(arguments)
+        extra = dict.fromkeys(self._sandbox_names, sandbox)
+        try:
+            checked = self._model.model_validate(nested)
+            if self._call is self._source:
+                given = {name: getattr(checked, name) for name in type(checked).model_fields}
+                return _observation(self._call(**given, **extra))
+            return _observation(self._call(checked, **extra))
+        except (ToolError, SandboxError):
+            raise
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'_'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+            )
+            raise ToolError(f"{self.name} was not called: {problems}. Mend that.") from None
+        except Exception as error:
+            words = clip(f"{type(error).__name__}: {error}", 1_000)
+            return Observation(
+                f"{self.name} failed: {words}\n"
+                "Check the arguments. If they are right, go on without this tool.",
+                ok=False,
+                data={"traceback": traceback.format_exc()},
+            )
+
+    def _nested(self, arguments: Parameters) -> dict[str, Any]:
+        """Put flat arguments back where the function expects them; what is left out stays out."""
+        nested: dict[str, Any] = {}
+        for name in arguments.model_fields_set:
+            *folders, last = self._places[name][0]
+            inner = nested
+            for folder in folders:
+                inner = inner.setdefault(folder, {})
+            inner[last] = getattr(arguments, name)
+        return nested
+
+
+def _observation(returned: Any) -> Observation:
+    if isinstance(returned, Observation):
+        return returned
+    if returned is None:
+        return Observation("Done.")
+    if isinstance(returned, BaseModel):
+        returned = returned.model_dump_json(indent=1)
+    elif not isinstance(returned, str):
+        returned = json.dumps(returned, ensure_ascii=False, default=str)
+    return Observation(clip(returned) or "(nothing)")
+
+
+def _model_of(function: Callable[..., Any], name: str) -> type[BaseModel]:
+    """Return a model with the function's parameters as its fields."""
+    hints = _hints(function, name)
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ToolDefinitionError(f"{name} takes *{parameter.name}. Name each parameter.")
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise ToolDefinitionError(f"{name}: {parameter.name} must not be positional-only.")
+        hint = hints.get(parameter.name)
+        if hint is None:
+            raise ToolDefinitionError(f"{name}: {parameter.name} has no type. Annotate it.")
+        if _is_sandbox(hint):
+            continue
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hint, default)
+    return create_model(name or "tool", **fields)
+
+
+def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise ToolDefinitionError(f"{name}: {error}. Import the type where the tool is.") from None
+
+
+def _is_sandbox(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Sandbox)
+
+
+def _sandboxes(function: Callable[..., Any], name: str) -> list[str]:
+    hints = _hints(function, name)
+    return [key for key, hint in hints.items() if key != "return" and _is_sandbox(hint)]
+
+
+Place = tuple[tuple[str, ...], FieldInfo]
+
+
+def _leaves(model: type[BaseModel], told: dict[str, str], name: str) -> dict[str, Place]:
+    """Return the fields that are no models themselves, under flat names, the required first."""
+    found: dict[str, Place] = {}
+
+    def walk(inner: type[BaseModel], path: tuple[str, ...], optional: bool) -> None:
+        if len(path) > _DEEPEST:
+            raise ToolDefinitionError(f"{name}: {'.'.join(path)} is nested too deeply. Flatten it.")
+        for key, info in inner.model_fields.items():
+            nested = _nested_model(info.annotation)
+            here = (*path, key)
+            flat = "_".join(here)
+            open_end = optional or not info.is_required()
+            if nested:
+                walk(nested, here, open_end)
+                continue
+            if flat in found:
+                raise ToolDefinitionError(f"{name}: two parameters would be called {flat}.")
+            words = info.description or told.get(flat) or (told.get(key) if not path else None)
+            if not words:
+                raise ToolDefinitionError(
+                    f"{name}: {flat} has no description. Add a line for it under Args: in the "
+                    "docstring, or Field(description=...)."
+                )
+            default: Any = None if open_end else ...
+            annotation = Optional[info.annotation] if open_end else info.annotation  # noqa: UP045
+            found[flat] = (here, _field(annotation, default, words))
+
+    walk(model, (), False)
+    return dict(sorted(found.items(), key=lambda item: not item[1][1].is_required()))
+
+
+def _field(annotation: Any, default: Any, description: str) -> FieldInfo:
+    return FieldInfo.from_annotated_attribute(annotation, Field(default, description=description))
+
+
+def _nested_model(annotation: Any) -> type[BaseModel] | None:
+    options = [
+        option for option in get_args(annotation) or (annotation,) if option is not type(None)
+    ]
+    if len(options) == 1 and isinstance(options[0], type) and issubclass(options[0], BaseModel):
+        return options[0]
+    return None
+
+
+def _flat(name: str, places: dict[str, Place]) -> type[Parameters]:
+    fields: dict[str, Any] = {key: (info.annotation, info) for key, (_, info) in places.items()}
+    return create_model(f"{name}_parameters", __base__=Parameters, **fields)
+
+
+def _summary(source: Any, name: str) -> str:
+    """Return the docstring up to its sections, as one paragraph."""
+    inherited = isinstance(source, type) and not source.__dict__.get("__doc__")
+    text = "" if inherited else inspect.getdoc(source) or ""
+    head = re.split(r"\n(?=\w+:\s*$)|^\w+:\s*$", text, maxsplit=1, flags=re.MULTILINE)[0]
+    words = " ".join(head.split())
+    if not words:
+        raise ToolDefinitionError(f"{name} has no docstring. The model needs to know what it does.")
+    return words
+
+
+def _described(source: Any) -> dict[str, str]:
+    """Return what the docstring says of each parameter."""
+    text = inspect.getdoc(source) or ""
+    start = _SECTION.search(text)
+    if start is None:
+        return {}
+    found: dict[str, str] = {}
+    last, indent = "", 0
+    for line in text[start.end() :].lstrip("\n").splitlines():
+        if line.strip() and not line.startswith((" ", "\t")):
+            break
+        entry = _ENTRY.match(line)
+        if entry and (not last or len(entry["indent"]) <= indent):
+            last, indent = entry["name"], len(entry["indent"])
+            found[last] = entry["text"].strip()
+        elif last and line.strip():
+            found[last] = f"{found[last]} {line.strip()}".strip()
+    return found
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
