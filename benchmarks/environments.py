@@ -88,8 +88,8 @@ def main(projects: list[str]) -> None:
         with tempfile.TemporaryDirectory() as place:
             repository = unpack(archive, Path(place))
             first, again = prepare(repository), prepare(repository)
-            if "error" in first:
-                print(f"| {wanted} | {build_system(repository)} | {first['error']} |")
+            if wrong := first.get("error") or again.get("error"):
+                print(f"| {wanted} | {build_system(repository)} | {wrong} |", flush=True)
                 continue
             tests = ", ".join(f"{count} {status}" for status, count in again["counts"].items())
             notes = "; ".join([*again["notes"], *again["mend"]])

@@ -243,9 +243,9 @@ class DockerEngine(Engine):
 
 
 def podman_socket() -> str:
-    """Return the address of podman's socket: where it is, or where it should be."""
+    """Return the address of podman's socket: where the user says, where it is, or should be."""
+    if told := os.environ.get("CONTAINER_HOST"):
+        return told
     runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    for place in (Path(runtime, "podman/podman.sock"), Path("/run/podman/podman.sock")):
-        if place.exists():
-            return f"unix://{place}"
-    return os.environ.get("CONTAINER_HOST", "unix:///run/podman/podman.sock")
+    own = Path(runtime, "podman/podman.sock")
+    return f"unix://{own}" if own.exists() else "unix:///run/podman/podman.sock"

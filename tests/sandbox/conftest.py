@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 from conftest import require
@@ -8,7 +10,8 @@ from conftest import require
 from reapair.sandbox.base import Kind, Sandbox, SandboxError
 from reapair.sandbox.docker_engine import DockerEngine
 from reapair.sandbox.engines import choose
-from support.sandboxes import SEALED, Make, maker
+from support.podman import podman_service
+from support.sandboxes import SEALED, Make, Missing, maker
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,20 +22,39 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def engine_kinds() -> dict[Kind, str]:
-    """The engines that do not work here, and why."""
-    problems: dict[Kind, str] = {}
-    for kind in (*SEALED, "none"):
+def podman() -> Iterator[str]:
+    """Why podman does not work here; empty when it does, as a service of the tests' own."""
+    with ExitStack() as stack:
+        try:
+            address = stack.enter_context(podman_service())
+            stack.enter_context(pytest.MonkeyPatch.context()).setenv("CONTAINER_HOST", address)
+            choose("podman")
+        except (OSError, SandboxError) as error:
+            yield str(error)
+        else:
+            yield ""
+
+
+@pytest.fixture(scope="session")
+def missing(request: pytest.FixtureRequest) -> Missing:
+    """Why an engine does not work here, empty when it does; each is tried when it is asked for."""
+
+    @cache
+    def reason(kind: Kind) -> str:
+        if kind == "podman":
+            return str(request.getfixturevalue("podman"))
         try:
             choose(kind)
         except SandboxError as error:
-            problems[kind] = str(error)
-    return problems
+            return str(error)
+        return ""
+
+    return reason
 
 
 @pytest.fixture(scope="module", params=[*SEALED, "none"])
-def make(request: pytest.FixtureRequest, engine_kinds: dict[Kind, str]) -> Make:
-    return maker(request.param, engine_kinds)
+def make(request: pytest.FixtureRequest, missing: Missing) -> Make:
+    return maker(request.param, missing)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +65,8 @@ def box(make: Make) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module", params=SEALED)
-def make_sealed(request: pytest.FixtureRequest, engine_kinds: dict[Kind, str]) -> Make:
-    return maker(request.param, engine_kinds)
+def make_sealed(request: pytest.FixtureRequest, missing: Missing) -> Make:
+    return maker(request.param, missing)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +77,6 @@ def sealed(make_sealed: Make) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def docker(engine_kinds: dict[Kind, str]) -> DockerEngine:
-    require("docker", "docker" not in engine_kinds, engine_kinds.get("docker", ""))
+def docker(missing: Missing) -> DockerEngine:
+    require("docker", not missing("docker"), missing("docker"))
     return DockerEngine()

@@ -15,7 +15,7 @@ from reapair.sandbox.channel import _Section
 from reapair.sandbox.docker import DockerSandbox
 from reapair.sandbox.docker_engine import DockerEngine
 from reapair.sandbox.output import HeadTail
-from support.sandboxes import SMALL
+from support.sandboxes import SMALL, Missing
 
 MARK = b"0123456789abcdef"
 
@@ -55,10 +55,10 @@ def engine() -> DockerEngine:
 
 
 @pytest.fixture(scope="module")
-def fast(engine: DockerEngine, engine_kinds: dict[str, str]) -> Iterator[Sandbox]:
+def fast(engine: DockerEngine, missing: Missing) -> Iterator[Sandbox]:
     from conftest import require
 
-    require("docker", "docker" not in engine_kinds, engine_kinds.get("docker", ""))
+    require("docker", not missing("docker"), missing("docker"))
     with DockerSandbox(engine.connect, engine.base_image(), "test", limits=SMALL) as sandbox:
         yield sandbox
 

@@ -10,6 +10,7 @@ from conftest import require
 from reapair.sandbox.base import Kind, SandboxError
 from reapair.sandbox.docker_engine import DockerEngine
 from reapair.sandbox.engines import choose
+from support.sandboxes import Missing
 
 
 @pytest.fixture
@@ -27,9 +28,9 @@ def test_auto_takes_docker_first(docker: DockerEngine) -> None:
 
 @pytest.mark.engine
 def test_auto_falls_back_to_bubblewrap(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine_kinds: dict[Kind, str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: Missing
 ) -> None:
-    require("bubblewrap", "bubblewrap" not in engine_kinds, engine_kinds.get("bubblewrap", ""))
+    require("bubblewrap", not missing("bubblewrap"), missing("bubblewrap"))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     monkeypatch.setattr("reapair.sandbox.docker_engine.podman_socket", lambda: "unix:///no.sock")
     assert choose("auto").kind == "bubblewrap"

@@ -17,7 +17,7 @@ from reapair.sandbox.docker_engine import DockerEngine
 from reapair.sandbox.engines import choose
 from reapair.sandbox.environment import Engine, Environment, SetupError, environment_key
 from reapair.sandbox.labels import PREFIX
-from support.sandboxes import SEALED
+from support.sandboxes import SEALED, Missing
 
 pytestmark = pytest.mark.engine
 
@@ -28,10 +28,14 @@ setup(name="demo", version="1", packages=["demo"], entry_points={
 """
 
 
-@pytest.fixture(params=[*SEALED, "none"])
-def engine(request: pytest.FixtureRequest, engine_kinds: dict[Kind, str]) -> Engine:
+# Podman's commits take seconds; what they share with Docker's is all but the engine.
+LONG = {"podman": pytest.mark.long}
+
+
+@pytest.fixture(params=[pytest.param(kind, marks=LONG.get(kind, ())) for kind in (*SEALED, "none")])
+def engine(request: pytest.FixtureRequest, missing: Missing) -> Engine:
     kind: Kind = request.param
-    require(kind, kind not in engine_kinds, engine_kinds.get(kind, ""))
+    require(kind, not missing(kind), missing(kind))
     return choose(kind)
 
 

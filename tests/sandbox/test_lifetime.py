@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import require
 from docker.errors import NotFound
 
 from reapair.sandbox import directories, labels
@@ -19,7 +20,7 @@ from reapair.sandbox.base import SandboxError
 from reapair.sandbox.docker import DockerSandbox
 from reapair.sandbox.docker_engine import DockerEngine
 from reapair.sandbox.engines import choose
-from support.sandboxes import Make
+from support.sandboxes import Make, Missing
 
 pytestmark = pytest.mark.engine
 
@@ -27,8 +28,10 @@ _OWNER = """
 import sys
 sys.path[:0] = {path}
 from reapair.sandbox.engines import choose
+from reapair.sandbox.environment import Environment
 engine = choose({kind!r})
-sandbox = engine.sandbox(engine.prepare(b"", None, lambda _: None, print), "orphan")
+plain = getattr(engine, "base_image", str)()
+sandbox = engine.sandbox(Environment(plain), "orphan")
 sandbox.start()
 print(getattr(sandbox, "container", "") or sandbox.root, flush=True)
 sandbox.exec("trap '' TERM HUP INT; (setsid sleep 7654 &); sleep 7654", timeout=600)
@@ -74,6 +77,15 @@ def test_a_container_goes_with_its_killed_owner(docker: DockerEngine) -> None:
     assert _within(10, lambda: not _volumes(docker, "orphan"))
 
 
+def test_podman_leaves_orphans_to_the_sweep(missing: Missing) -> None:
+    require("podman", not missing("podman"), missing("podman"))
+    podman = DockerEngine("podman")
+    container = _abandon("podman")
+    podman.sweep()
+    assert not _exists(podman, container)
+    assert not _volumes(podman, "orphan")
+
+
 def test_closing_removes_container_and_volumes(docker: DockerEngine) -> None:
     sandbox = DockerSandbox(docker.connect, docker.base_image(), "closing")
     with sandbox:
@@ -103,10 +115,10 @@ def _host_processes(word: bytes) -> list[str]:
 
 
 @pytest.fixture
-def make_bubblewrap(engine_kinds: dict[str, str]) -> Make:
+def make_bubblewrap(missing: Missing) -> Make:
     from support.sandboxes import maker
 
-    return maker("bubblewrap", engine_kinds)  # type: ignore[arg-type]
+    return maker("bubblewrap", missing)
 
 
 def test_the_sweep_keeps_what_lives(make_bubblewrap: Make) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from conftest import require
@@ -11,26 +12,25 @@ from conftest import require
 from reapair.sandbox.base import Kind, Sandbox
 from reapair.sandbox.bubblewrap import BubblewrapSandbox
 from reapair.sandbox.docker import DockerSandbox
-from reapair.sandbox.docker_engine import DockerEngine, podman_socket
+from reapair.sandbox.docker_engine import DockerEngine
 from reapair.sandbox.limits import MIB, Limits
 from reapair.sandbox.local import LocalSandbox
 
 SMALL = Limits(memory=384 * MIB, tmp=32 * MIB, file=64 * MIB, processes=100, cpus=1)
 
-# Podman is tried where its socket is; Docker and bubblewrap are looked for everywhere.
-PODMAN = podman_socket().removeprefix("unix://")
-SEALED: list[Kind] = [
-    "docker",
-    *(["podman"] if Path(PODMAN).exists() else []),
-    "bubblewrap",
-]
+# Docker and bubblewrap are looked for everywhere, podman where it is installed or required.
+_PODMAN = shutil.which("podman") or os.environ.get("REAPAIR_REQUIRE") == "all"
+SEALED: list[Kind] = ["docker", *(["podman"] if _PODMAN else []), "bubblewrap"]  # type: ignore[list-item]
 
 Make = Callable[..., Sandbox]
 
+Missing = Callable[[Kind], str]
+"""Says why a kind does not work here; "" when it does."""
 
-def maker(kind: Kind, problems: dict[Kind, str]) -> Make:
+
+def maker(kind: Kind, missing: Missing) -> Make:
     """Return what makes small sandboxes of a kind; skips or fails where that kind is missing."""
-    require(kind, kind not in problems, problems.get(kind, ""))
+    require(kind, not missing(kind), missing(kind))
 
     def make(**options: Any) -> Sandbox:
         options = {"limits": SMALL} | options
