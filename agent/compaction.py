@@ -102,6 +102,9 @@ def plan(
         diff=clip(diff(), bytes_each),
     )
     insert: list[Message] = [{"role": "user", "content": clip(digest, bytes_each * 2)}]
+    # The user's own words, said since the issue, are never only summed up.
+    said = [event.data["text"] for event in events if event.kind == "instruction"]
+    insert += [{"role": "user", "content": clip(text, bytes_each)} for text in said]
     for keep in (0,) if looping else (3, 2, 1, 0):
         start = turns[-keep] if 0 < keep <= len(turns) else len(messages)
         if keep > len(turns):

@@ -73,7 +73,7 @@ def follow_log(graph: Any, config: dict[str, Any], session: Session) -> None:
     """Put the graph in front of `think` where its checkpoint does not know the log's last turn."""
     events = session.run.events
     seen = graph.get_state(config).values.get("seen")
-    if seen is not None and turn_start(events) <= seen <= len(events):
+    if seen is not None and turn_start(events) < seen <= len(events):
         return
     fork = events[0].data.get("forked_from")
     # Seed and temperature of a copy's first answer, so that it takes another way than the original.
