@@ -157,7 +157,7 @@ class Screen:
 
     def _on_snapshot(self, event: Event) -> None:
         for path in event.data["left_out"]:
-            self._line(f"  snapshot: left out {path} (a secret, or too large to go in)", "dim")
+            self._line(f"  snapshot: left out {path}", "dim")
 
     def _on_environment(self, event: Event) -> None:
         kind = event.data["sandbox"]

@@ -103,7 +103,8 @@ def _install(
 
     def fill(sandbox: Sandbox) -> None:
         loading.append(sandbox)
-        snapshot.load(sandbox)
+        # What the repository does not hold is not shown to a network.
+        snapshot.load(sandbox, extras=False)
         loading.clear()
 
     def show(line: str) -> None:

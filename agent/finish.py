@@ -184,8 +184,13 @@ def _no_branch(session: Session, patch: bytes, result: Result) -> str:
 def _holds_on_head(session: Session, patch: bytes, result: Result) -> bool:
     """Prove the patch again on HEAD, which is what the branch will hold without the user's work."""
     workspace = session.workspace
-    store = session.run.directory / "store"
-    head = Snapshot.of_commit(workspace.repository, "HEAD", store)
+    head = Snapshot.of_commit(
+        workspace.repository,
+        "HEAD",
+        workspace.snapshot.pack.parent,
+        beside=workspace.snapshot,
+        history=session.settings.history,
+    )
     baseline = workspace.run_suite(snapshot=head)
     evidence = verify(workspace, patch, snapshot=head, baseline=baseline)
     session.run.append(

@@ -32,10 +32,11 @@ class RunStarted(BaseModel):
 class SnapshotTaken(BaseModel):
     """The repository as the run sees it; kept in `store/`."""
 
+    name: str = Field(description="What its files in `store/` are called.")
     tree: str = Field(description="Id of the git tree.")
     head: str | None = Field(description="The commit the repository stood on; null: none yet.")
     dirty: bool = Field(description="The tree is another than that commit's.")
-    left_out: list[Text] = Field(description="Untracked paths not taken: secrets, too large.")
+    left_out: list[Text] = Field(description="Paths not taken, each with the reason.")
 
 
 class EnvironmentReady(BaseModel):

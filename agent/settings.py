@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     project: Path | None = None
     """Folder whose nearest project, upwards, is set up and tested; None: the current one."""
 
+    include: list[str] = []
+    """Patterns, as in .gitignore, for ignored files that go into the sandbox too."""
+
+    history: bool = True
+    """Give the sandbox the newest commits and tags; else one commit with the files."""
+
     setup_command: str | None = None
     """Run once with network before the first step, to install what the tests need."""
 

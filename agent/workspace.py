@@ -72,14 +72,20 @@ class Workspace:
 
     def _snapshot(self) -> Snapshot:
         for event in self._run.of_kind("snapshot"):
-            return Snapshot.open(self._store, event.data["tree"])
+            return Snapshot.open(self._store, event.data["name"])
         snapshot = (
             self._whole.snapshot
             if self._whole
-            else Snapshot.of_work_tree(self.repository, self._store)
+            else Snapshot.of_work_tree(
+                self.repository,
+                self._store,
+                include=self._settings.include,
+                history=self._settings.history,
+            )
         )
         self._run.append(
             "snapshot",
+            name=snapshot.name,
             tree=snapshot.tree,
             head=snapshot.head,
             dirty=snapshot.dirty,
@@ -177,7 +183,7 @@ class Workspace:
         if not environment:  # What the host has installed can change under the same name.
             return self.run_suite(snapshot=snapshot)
         kind = self.prepared.engine.kind
-        parts = (snapshot.base, kind, environment, self.runner.command, str(self.suite_seconds))
+        parts = (snapshot.name, kind, environment, self.runner.command, str(self.suite_seconds))
         return kept(parts, lambda: self.run_suite(snapshot=snapshot))
 
     def run_suite(self, patch: bytes = b"", snapshot: Snapshot | None = None) -> TestReport:

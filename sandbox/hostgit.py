@@ -194,6 +194,11 @@ class GitStore:
         """Return the id of a commit's tree. Raises GitError."""
         return self.git("rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()
 
+    @property
+    def shallow(self) -> list[str]:
+        """The commits whose parents the user's repository does not have."""
+        return read_regular(self.directory / "shallow").decode("ascii", "replace").split()
+
     def copy_index(self) -> None:
         """Make our index a copy of the user's: tracked files, and what needs no second reading."""
         source = self.repository.git_dir
@@ -223,13 +228,13 @@ class GitStore:
         home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
         own = Path(os.path.expanduser(configured or f"{home}/git/ignore"))
         clone = self.repository.common_dir / "info/exclude"
-        return _read_regular(own, follow=True) + b"\n" + _read_regular(clone) + b"\n"
+        return read_regular(own, follow=True) + b"\n" + read_regular(clone) + b"\n"
 
 
 def _git_dir(entry: Path) -> Path | None:
     """Return the git directory that `.git` is or, in a worktree or submodule, names."""
     if entry.is_file():
-        content = _read_regular(entry)
+        content = read_regular(entry)
         if not content.startswith(b"gitdir: "):
             return None
         entry = (entry.parent / os.fsdecode(content[8:].rstrip(b"\r\n"))).resolve()
@@ -237,11 +242,11 @@ def _git_dir(entry: Path) -> Path | None:
 
 
 def _common_dir(git_dir: Path) -> Path:
-    content = _read_regular(git_dir / "commondir").strip()
+    content = read_regular(git_dir / "commondir").strip()
     return (git_dir / os.fsdecode(content)).resolve() if content else git_dir
 
 
-def _read_regular(path: Path, *, follow: bool = False) -> bytes:
+def read_regular(path: Path, *, follow: bool = False) -> bytes:
     """Return a small file's content; b"" for what is missing, a pipe, a link, or unreadable."""
     try:
         flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)

@@ -1,7 +1,8 @@
 """What `Snapshot` runs in a sandbox: POSIX shell and git 2.30, in the workspace.
 
 `BASE` is the snapshot's commit, `FORMAT` a flag for `git init`, `SETTINGS` lines for its
-configuration. Nothing of the host's or the user's configuration is read.
+configuration, `SHALLOW` and `TAGS` the contents of git's files for them, `EXTRAS` a tree of files
+that are not part of the repository. Nothing of the host's or the user's configuration is read.
 """
 
 from __future__ import annotations
@@ -26,19 +27,33 @@ git init -q --template= $FORMAT --bare .git/snapshot
 git --git-dir=.git symbolic-ref HEAD refs/heads/main
 printf '%s' "$SETTINGS" | tee -a .git/config >> .git/snapshot/config
 echo ../../objects > .git/snapshot/objects/info/alternates
+[ -z "$SHALLOW" ] || printf '%s' "$SHALLOW" > .git/shallow
+[ -z "$TAGS" ] || printf '%s' "$TAGS" > .git/packed-refs
 export GIT_DIR="$PWD/.git" GIT_WORK_TREE="$PWD"
 git index-pack --stdin --keep > /dev/null
 git update-ref refs/heads/main "$BASE"
 """
 
-CHECK_OUT = """
-git read-tree --reset -u "$BASE"
+# Newer than this copy, the model's index may name files that are ignored otherwise.
+_KEEP_INDEX = """
 cp -p .git/index .git/snapshot/index
+cp -p .git/index .git/snapshot/loaded
+"""
+
+CHECK_OUT = f"""
+git read-tree --reset -u "$BASE"
+{_KEEP_INDEX}
+if [ -n "$EXTRAS" ]; then
+    export GIT_INDEX_FILE=.git/snapshot/extras
+    git read-tree "$EXTRAS"
+    git checkout-index -a -f -q
+    unset GIT_INDEX_FILE
+fi
 git rev-parse HEAD
 git ls-files -z --others --exclude-standard --directory --no-empty-directory
 """
 
-KEEP_FILES = 'git read-tree "$BASE"; cp -p .git/index .git/snapshot/index'
+KEEP_FILES = f'git read-tree "$BASE"{_KEEP_INDEX}'
 
 EXCLUDE = """
 set -e
@@ -53,27 +68,38 @@ set -eu
 export GIT_DIR="$PWD/.git/snapshot" GIT_WORK_TREE="$PWD"
 """
 
-# Each patch starts from the base, so that it depends on the work tree alone and not on earlier
-# patches. Renames are not looked for where a link changes: the patch must show its target.
+# What was checked out in the second in which the index was written is read again by every diff,
+# until the index has been written in a later one.
+SETTLE = "git update-index -q --refresh --force-write-index > /dev/null 2>&1 || :\n"
+
+# The index holds the base and is never added to, so that a patch depends on the work tree alone
+# and not on earlier patches. Mostly two processes, since this runs after each of the model's steps;
+# names are quoted on the way, as git reads them again. What stands on standard input is no part of
+# a patch, even if something ignores it no more.
 DIFF = """
-cd "$GIT_WORK_TREE"; lists="$GIT_DIR/lists"; rm -rf "$lists" "$GIT_DIR"/index.lock; mkdir "$lists"
-git read-tree -m "$BASE"
-git diff-files -z --name-only --ignore-submodules=all --diff-filter=D > "$lists/deleted"
-git update-index -z --force-remove --stdin < "$lists/deleted"
-git diff-files -z --name-only --ignore-submodules=all > "$lists/changed"
-git ls-files -z --others --exclude-standard > "$lists/untracked"
-LC_ALL=C grep -zv '/$' < "$lists/untracked" >> "$lists/changed" || :
-git update-index -z --add --remove --replace --stdin < "$lists/changed"
-if GIT_INDEX_FILE="$GIT_WORK_TREE/.git/index" git diff-index --cached -z --name-only \
-    --diff-filter=A "$BASE" > "$lists/added"; then
-    git update-index -z --add --remove --stdin < "$lists/added" || :
-fi 2> /dev/null
-renames=--find-renames
-case "$(git diff-index --cached "$BASE")" in
-    *:120000\\ * | *:??????\\ 120000\\ *) renames=--no-renames ;;
-esac
-exec git diff-index --cached --patch --binary --full-index $renames \
-    --no-color --no-ext-diff --no-textconv "$BASE"
+others=$(git ls-files --others --exclude-standard)
+added=
+if [ .git/index -nt "$GIT_DIR/loaded" ]; then
+    added=$(GIT_INDEX_FILE=.git/index git diff-index --cached --name-only --diff-filter=A "$BASE" \
+        2> /dev/null) || added=
+fi
+if [ -n "$others$added" ]; then
+    export GIT_INDEX_FILE="$GIT_DIR/work"
+    rm -rf "$GIT_INDEX_FILE" "$GIT_INDEX_FILE.lock"
+    cp -p "$GIT_DIR/index" "$GIT_INDEX_FILE"
+    case "$others
+" in *'/
+'* | *'/"
+'*) others=$(printf '%s\\n' "$others" | LC_ALL=C grep -v '/"\\{0,1\\}$') || others= ;; esac
+    [ -z "$others" ] || printf '%s\\n' "$others" |
+        git update-index --add --remove --replace --stdin
+    [ -z "$added" ] || printf '%s\\n' "$added" |
+        git update-index --add --remove --stdin 2> /dev/null || :
+    [ -z "$EXTRAS" ] || git update-index -z --force-remove --stdin
+fi
+export GIT_OPTIONAL_LOCKS=1
+exec git diff --raw --patch --binary --full-index $RENAMES --no-color \
+    --no-ext-diff --no-textconv --ignore-submodules=all --src-prefix=a/ --dst-prefix=b/ "$BASE"
 """
 
 # Files nobody may read, and pipes in the place of files, keep git from reading a work tree.

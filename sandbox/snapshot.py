@@ -1,34 +1,48 @@
-"""The repository goes into a sandbox as one commit, and the change comes out of it as a patch."""
+"""The repository goes into a sandbox as commits, and the change comes out of it as a patch."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 from weakref import WeakKeyDictionary
 
-from reapair.sandbox import inside, worktree
+from reapair.sandbox import inside
 from reapair.sandbox.base import ExecResult, Sandbox, SandboxError
 from reapair.sandbox.hostgit import AGENT, GitStore
+from reapair.sandbox.keeping import SIGNED, keep
 from reapair.sandbox.safegit import SAFE_ENVIRONMENT
+from reapair.sandbox.worktree import stage, stage_commit
 
 PATCH_LIMIT = 20 * 1024 * 1024
 """Most bytes of a patch that `Snapshot.patch` returns."""
 
 # Long for a large tree on a slow disk, short for a pipe that the model has put in git's way.
 _SECONDS = 180.0
-_DATE = "946684800 +0000"
-_SIGNED = {
-    **{"GIT_AUTHOR_NAME": AGENT[0], "GIT_AUTHOR_EMAIL": AGENT[1], "GIT_AUTHOR_DATE": _DATE},
-    "GIT_COMMITTER_NAME": AGENT[0],
-    "GIT_COMMITTER_EMAIL": AGENT[1],
-    "GIT_COMMITTER_DATE": _DATE,
-}
 # What running a suite leaves behind, for repositories that do not ignore it themselves.
 _SCRATCH = b"__pycache__/\n*.pyc\n.pytest_cache/\n"
+# Git tells times by the second: a file may have changed after it was indexed in the same one.
+_SETTLING_SECONDS = 2.0
+
+_LINKS = re.compile(rb"^:(?:120000 |[0-7]{6} 120000 )", re.MULTILINE)
+_RENAMES = re.compile(rb"^:[^\t]* R[0-9]*\t", re.MULTILINE)
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """What is known of a sandbox that holds the snapshot; `since` is on the monotonic clock.
+
+    `excludes` names what was in it before: a model that removes `.git` takes the list there with
+    it. `settled` says that git's index is younger than all files it describes.
+    """
+
+    excludes: bytes
+    since: float
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,17 +50,23 @@ class Snapshot:
     """A tree of files to work on, independent of the repository it was taken from.
 
     Attributes:
+        name: what `open` finds it by.
         tree: id of the git tree.
-        base: id of the root commit that holds it in a sandbox; the same wherever the tree is.
+        base: id of the commit that holds it in a sandbox; the same wherever the snapshot is.
         head: the commit the repository stood on, None before its first one.
         dirty: the tree is another than that commit's.
         files: how many it has.
-        left_out: untracked paths that were not taken, printable.
+        left_out: paths that were not taken, printable, each with the reason.
         pack: a file with all its objects.
         settings: git settings that change bytes between work tree and objects.
         excludes: ignore patterns that are not in the tree.
+        shallow: the commits at which the history ends.
+        tags: the tags in it, as git writes them into a file.
+        extras: id of a tree of ignored files that go in too, but never come out; or "".
+        included: the paths of these files.
     """
 
+    name: str
     tree: str
     base: str
     head: str | None
@@ -56,80 +76,89 @@ class Snapshot:
     pack: Path = field(repr=False)
     settings: Mapping[str, str] = field(repr=False)
     excludes: bytes = field(repr=False)
-    # By sandbox, what was in it before: a model that removes `.git` takes the list there with it.
-    _excluded: WeakKeyDictionary[Sandbox, bytes] = field(
+    shallow: tuple[str, ...] = field(repr=False)
+    tags: str = field(repr=False)
+    extras: str = field(repr=False)
+    included: tuple[bytes, ...] = field(repr=False)
+    _loaded: WeakKeyDictionary[Sandbox, _Loaded] = field(
         default_factory=WeakKeyDictionary, repr=False, compare=False
     )
 
     @classmethod
-    def of_work_tree(cls, repository: Path, store_dir: Path) -> Self:
+    def of_work_tree(
+        cls,
+        repository: Path,
+        store_dir: Path,
+        *,
+        include: Sequence[str] = (),
+        history: bool = False,
+    ) -> Self:
         """Take the files as they are on disk: tracked ones, and untracked ones nothing ignores.
 
         Args:
             repository: a path in the work tree; nothing in it is changed.
             store_dir: where the snapshot is kept; several may share one.
+            include: patterns for ignored files that go in too; see `worktree.stage`.
+            history: take the newest commits and their tags too, within a bound.
 
         Raises SandboxError.
         """
         store = GitStore(store_dir, repository)
-        left_out = worktree.stage(store)
-        tree = store.git("write-tree").decode().strip()
-        return cls._keep(store, tree, store.repository.head(), left_out)
+        staged, head = stage(store, include), store.repository.head()
+        return cls.open(store.directory, keep(store, staged, head, history=history))
 
     @classmethod
-    def of_commit(cls, repository: Path, revision: str, store_dir: Path) -> Self:
-        """Take a commit's files. Raises SandboxError, also when `revision` names no commit."""
+    def of_commit(
+        cls,
+        repository: Path,
+        revision: str,
+        store_dir: Path,
+        *,
+        beside: Self | None = None,
+        history: bool = False,
+    ) -> Self:
+        """Take a commit's files.
+
+        Args:
+            beside: a snapshot in the same store whose ignored files go in too.
+
+        Raises SandboxError, also when `revision` names no commit.
+        """
         store = GitStore(store_dir, repository)
         commit = store.repository.commit(revision)
-        return cls._keep(store, store.tree_of(commit), commit, [])
+        staged = stage_commit(store, commit)
+        if beside:
+            staged = replace(staged, extras=beside.extras, included=beside.included)
+        return cls.open(store.directory, keep(store, staged, commit, history=history))
 
     @classmethod
-    def _keep(cls, store: GitStore, tree: str, head: str | None, left_out: list[str]) -> Self:
-        base = store.commit_tree(tree, "Initial commit", parent=None, env=_SIGNED)
-        listing = store.git("ls-tree", "-r", "-z", "--name-only", tree)
-        pack = store.directory / f"{tree}.pack"
-        if not pack.exists():
-            # Nobody keeps this pack for long: no time is spent on making it small.
-            flags = ("--revs", "--stdout", "-q", "--window=0", "--compression=1")
-            written = pack.with_suffix(".new")
-            written.write_bytes(store.git("pack-objects", *flags, stdin=base.encode() + b"\n"))
-            written.replace(pack)
-        facts = {
-            "tree": tree,
-            "base": base,
-            "head": head,
-            "dirty": bool(listing) if head is None else tree != store.tree_of(head),
-            "files": listing.count(b"\0"),
-            "left_out": left_out,
-            "settings": store.conversion,
-            "excludes": store.excludes.decode("utf-8", "surrogateescape"),
-        }
-        (store.directory / f"{tree}.json").write_text(json.dumps(facts), "utf-8")
-        return cls.open(store.directory, tree)
-
-    @classmethod
-    def open(cls, store_dir: Path, tree: str) -> Self:
-        """Return a snapshot that was taken before, by its tree's id. Raises SandboxError."""
+    def open(cls, store_dir: Path, name: str) -> Self:
+        """Return a snapshot that was taken before. Raises SandboxError."""
         try:
-            facts = json.loads((store_dir / f"{tree}.json").read_text("utf-8"))
+            facts = json.loads((store_dir / f"{name}.json").read_text("utf-8"))
         except OSError as error:
-            raise SandboxError(f"The snapshot {tree} is not in {store_dir}: {error}") from error
-        facts["left_out"] = tuple(facts["left_out"])
+            raise SandboxError(f"The snapshot {name} is not in {store_dir}: {error}") from error
+        facts |= {key: tuple(facts[key]) for key in ("left_out", "shallow")}
         facts["excludes"] = facts["excludes"].encode("utf-8", "surrogateescape")
-        return cls(**facts, pack=store_dir / f"{tree}.pack")
+        facts["included"] = tuple(
+            path.encode("utf-8", "surrogateescape") for path in facts["included"]
+        )
+        return cls(**facts, pack=store_dir / f"{name}.pack")
 
-    def load(self, sandbox: Sandbox) -> None:
-        """Put the files into the sandbox's workspace, as a git repository with one commit.
+    def load(self, sandbox: Sandbox, *, extras: bool = True) -> None:
+        """Put the files into the sandbox's workspace, as a git repository.
 
         What the workspace holds beside them stays and is ignored from then on; what an earlier
-        repository tracked there goes. Raises SandboxError.
+        repository tracked there goes. `extras` puts the ignored files in, too. Raises SandboxError.
         """
-        output = self._install(sandbox, inside.CLEAR + inside.REPOSITORY + inside.CHECK_OUT)
+        script = inside.CLEAR + inside.REPOSITORY + inside.CHECK_OUT
+        output = self._install(sandbox, script, self.extras if extras else "")
         commit, _, others = output.partition(b"\n")
         if commit.decode("ascii", "replace") != self.base:
             raise SandboxError("The sandbox holds another commit than the snapshot's. Try again.")
         patterns = (_pattern(path) for path in others.split(b"\0") if path)
-        self._excluded[sandbox] = b"\n".join((self.excludes, _SCRATCH, *patterns, b""))
+        excludes = b"\n".join((self.excludes, _SCRATCH, *patterns, b""))
+        self._loaded[sandbox] = _Loaded(excludes, time.monotonic())
         self._exclude(sandbox)
 
     def patch(self, sandbox: Sandbox) -> bytes:
@@ -138,17 +167,30 @@ class Snapshot:
         It depends on the work tree alone, and on files the model added to its index; commits,
         branches, configuration and even a missing `.git` make no difference. Raises SandboxError.
         """
-        result = self._run(sandbox, inside.PRIVATE + inside.DIFF)
+        result = self._diff(sandbox)
         for mend in (self._repair, self._take_bytes):
             if not (result.ok or result.died):
                 mend(sandbox)
-                result = self._run(sandbox, inside.PRIVATE + inside.DIFF)
+                result = self._diff(sandbox)
+        if result.ok and _LINKS.search(result.stdout) and _RENAMES.search(result.stdout):
+            # The patch must show where a link points, and a renamed one's would not be shown.
+            result = self._diff(sandbox, "--no-renames")
         if result.dropped:
             raise SandboxError(
                 f"The change is larger than {PATCH_LIMIT // 1024 // 1024} MB. It may hold files "
                 "that were generated: ignore them in .gitignore."
             )
-        return _checked(result, "The change could not be read from the sandbox")
+        output = _checked(result, "The change could not be read from the sandbox")
+        return output.partition(b"\n\n")[2]
+
+    def _diff(self, sandbox: Sandbox, renames: str = "--find-renames") -> ExecResult:
+        """Return git's list of changed files, an empty line, and the patch."""
+        loaded, script = self._loaded.get(sandbox), inside.PRIVATE + inside.DIFF
+        if loaded and not loaded.settled and time.monotonic() - loaded.since > _SETTLING_SECONDS:
+            loaded.settled = True
+            script = inside.PRIVATE + inside.SETTLE + inside.DIFF
+        listed = b"".join(path + b"\0" for path in self.included)
+        return self._run(sandbox, script, listed, EXTRAS=self.extras, RENAMES=renames)
 
     def apply(self, sandbox: Sandbox, patch: bytes) -> str | None:
         """Change the sandbox's work tree by a patch; return git's words when it does not apply.
@@ -178,19 +220,24 @@ class Snapshot:
         """Have encodings that attributes claim for files, perhaps wrongly, left alone."""
         _checked(self._run(sandbox, inside.TAKE_BYTES), "The repository could not be written to")
 
-    def _install(self, sandbox: Sandbox, script: str) -> bytes:
-        result = self._run(sandbox, script, self.pack.read_bytes())
+    def _install(self, sandbox: Sandbox, script: str, extras: str = "") -> bytes:
+        shallow = "".join(f"{commit}\n" for commit in self.shallow)
+        pack = self.pack.read_bytes()
+        result = self._run(sandbox, script, pack, EXTRAS=extras, SHALLOW=shallow, TAGS=self.tags)
         return _checked(result, "The snapshot could not be put into the sandbox")
 
     def _exclude(self, sandbox: Sandbox) -> None:
-        patterns = self._excluded.get(sandbox, self.excludes + _SCRATCH)
+        loaded = self._loaded.get(sandbox)
+        patterns = loaded.excludes if loaded else self.excludes + _SCRATCH
         _checked(
             self._run(sandbox, inside.EXCLUDE, patterns), "The workspace could not be written to"
         )
 
-    def _run(self, sandbox: Sandbox, script: str, stdin: bytes = b"") -> ExecResult:
+    def _run(
+        self, sandbox: Sandbox, script: str, stdin: bytes = b"", **variables: str
+    ) -> ExecResult:
         """Run a script of ours, under no configuration but the repository's."""
-        variables = {
+        variables |= {
             "BASE": self.base,
             "FORMAT": "--object-format=sha256" if len(self.base) == 64 else "",
             "SETTINGS": _config({"user.name": AGENT[0], "user.email": AGENT[1], "gc.auto": "0"})
@@ -200,7 +247,7 @@ class Snapshot:
             script,
             timeout=_SECONDS,
             stdin=stdin,
-            env={**SAFE_ENVIRONMENT, **_SIGNED, **variables},
+            env={**SAFE_ENVIRONMENT, **SIGNED, **variables},
             output_limit=PATCH_LIMIT,
         )
 

@@ -29,6 +29,9 @@ BaseUrl = Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")
 ModelName = Annotated[str | None, typer.Option(help="Model name, where the server has several.")]
 ApiKey = Annotated[str | None, typer.Option(help="Key for the model's server.")]
 Project = Annotated[Path | None, typer.Option(help="Folder to work for in a monorepo.")]
+Include = Annotated[
+    list[str] | None, typer.Option(help="Ignored files to work with too; may be repeated.")
+]
 SetupCommand = Annotated[str | None, typer.Option(help="Installs what tests need; network.")]
 TestCommand = Annotated[str | None, typer.Option(help="Runs the whole test suite.")]
 Image = Annotated[str | None, typer.Option(help="Container image to work in.")]

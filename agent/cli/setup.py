@@ -13,6 +13,7 @@ from reapair.agent.cli.common import (
     Debug,
     Image,
     ModelName,
+    Include,
     Project,
     SandboxName,
     SetupCommand,
@@ -27,6 +28,7 @@ from reapair.agent.cli.common import (
 @app.command()
 def prepare(
     project: Project = None,
+    include: Include = None,
     setup_command: SetupCommand = None,
     test_command: TestCommand = None,
     image: Image = None,
@@ -45,6 +47,7 @@ def prepare(
 
     given = {
         "project": project.absolute() if project else None,
+        "include": include,
         "setup_command": setup_command,
         "test_command": test_command,
         "image": image,

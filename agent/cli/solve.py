@@ -15,6 +15,7 @@ from reapair.agent.cli.common import (
     Image,
     JsonEvents,
     ModelName,
+    Include,
     Project,
     RunId,
     SandboxName,
@@ -53,6 +54,7 @@ def solve(
         int | None, typer.Option(help="Tokens in and out before the end.")
     ] = None,
     project: Project = None,
+    include: Include = None,
     setup_command: SetupCommand = None,
     test_command: TestCommand = None,
     image: Image = None,
@@ -79,6 +81,7 @@ def solve(
         "max_minutes": max_minutes,
         "max_tokens": max_tokens,
         "project": project.absolute() if project else None,
+        "include": include,
         "setup_command": setup_command,
         "test_command": test_command,
         "image": image,

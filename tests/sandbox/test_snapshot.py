@@ -175,7 +175,7 @@ def test_the_vectors_bite_without_protection(tmp_path: Path) -> None:
 def test_untracked_secrets_stay_out_and_are_named(repository: Path, secret: str) -> None:
     write(repository / secret, "hunter2\n")
     snapshot = take(repository)
-    assert snapshot.left_out == (secret,)
+    assert snapshot.left_out == (f"{secret} (looks like a secret)",)
     assert not snapshot.dirty
 
 
@@ -226,7 +226,10 @@ def test_conflicts_nested_repositories_and_special_files(repository: Path) -> No
     (repository / "lib").symlink_to("nested")
     snapshot = take(repository)
     assert names(snapshot, repository) == {"a.txt", "lib"}
-    assert snapshot.left_out == ("git~1", "nested/")
+    assert snapshot.left_out == (
+        "git~1 (git refuses the name)",
+        "nested/ (a repository of its own)",
+    )
 
 
 def test_a_submodule_keeps_its_recorded_commit(repository: Path, local: LocalSandbox) -> None:
@@ -344,7 +347,7 @@ def test_a_snapshot_outlives_its_repository(repository: Path, local: LocalSandbo
     fill(repository)
     taken = take(repository)
     shutil.rmtree(repository)
-    again = Snapshot.open(repository.parent / "store", taken.tree)
+    again = Snapshot.open(repository.parent / "store", taken.name)
     assert (again.base, again.left_out, again.dirty) == (taken.base, taken.left_out, taken.dirty)
     again.load(local)
     assert again.patch(local) == b""
