@@ -72,8 +72,8 @@ def changed_lines(patch: bytes) -> int:
     lines = 0
     for part in split(patch):
         if not _is_tests(part):
-            body = part.partition(b"\n@@ ")[2].splitlines()
-            lines += sum(line.startswith((b"+", b"-")) for line in body)
+            hunks = part.partition(b"\n@@")[2].splitlines()[1:]
+            lines += sum(line.startswith((b"+", b"-")) for line in hunks)
     return lines
 
 
