@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from reapair.sandbox.base import Sandbox
 from reapair.tools.base import (
@@ -32,6 +32,7 @@ from reapair.tools.testing import TestReport, TestRunner
 __all__ = [
     "Observation",
     "Parameters",
+    "Profile",
     "Status",
     "TestReport",
     "TestRunner",
@@ -42,11 +43,33 @@ __all__ = [
     "changed_files",
     "clip",
     "is_test_file",
+    "profile_tools",
     "schema",
     "stable",
     "standard_tools",
     "tool",
 ]
+
+
+Profile = Literal["standard", "swe-smith", "bash"]
+"""Which tools the model is offered: ours, those of SWE-smith's trajectories, or bash alone."""
+
+
+def profile_tools(
+    profile: Profile,
+    test_runner: TestRunner,
+    baseline: Callable[[], TestReport | None],
+    diff: Callable[[Sandbox], str],
+) -> list[Tool[Any]]:
+    """Return the tools of a profile, in the order offered; see `standard_tools`."""
+    if profile == "standard":
+        return standard_tools(test_runner, baseline, diff)
+    from reapair.tools.swe_smith import Editor, PlainSubmit
+
+    submit = Submit(Progress(diff), asks_for_tests=False)
+    if profile == "bash":
+        return [Bash(), submit]
+    return [Bash(), Editor(), PlainSubmit(submit)]
 
 
 def standard_tools(

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from reapair.sandbox.base import Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
+from reapair.tools.code.languages import Language, language_of
+from reapair.tools.code.tags import outline
 from reapair.tools.files import (
     HUGE,
     TextFile,
@@ -17,7 +19,6 @@ from reapair.tools.files import (
     split_lines,
 )
 from reapair.tools.observation import OBSERVATION_LIMIT, clip_line, count, numbered
-from reapair.tools.source import definitions, is_python
 
 LINES = 250
 """Most lines shown at once."""
@@ -43,7 +44,7 @@ class Read(Tool[ReadParameters]):
     name = "read"
     description = (
         f"Show a file with line numbers, {LINES} lines at most, or list a directory. "
-        "A long Python file without start_line shows its outline."
+        "A long source file without start_line shows its outline."
     )
     parameters = ReadParameters
     changes_files = False
@@ -77,8 +78,9 @@ def _show(path: str, file: TextFile, start: int | None, end: int | None) -> str:
     traits = "".join(f"; {trait}" for trait in file.traits)
     if not lines:
         return f"{path} (empty file{traits})"
-    if start is None and end is None and is_python(path) and _is_long(lines):
-        return _outline(path, file.text, lines, traits)
+    language = language_of(path)
+    if start is None and end is None and language and _is_long(lines):
+        return _outline(path, language, file.text, lines, traits)
     first = max(start or 1, 1)
     last = len(lines) if end is None or end < 0 else min(end, len(lines))
     if first > len(lines):
@@ -107,8 +109,8 @@ def _bounded(lines: list[str]) -> list[str]:
     return lines[:LINES]
 
 
-def _outline(path: str, text: str, lines: list[str], traits: str) -> str:
-    found = definitions(text)
+def _outline(path: str, language: Language, text: str, lines: list[str], traits: str) -> str:
+    found = outline(language, text.encode("utf-8", "replace"))
     if not found:
         return _show(path, TextFile(text, "utf-8"), 1, None)
     shown = found

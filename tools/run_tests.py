@@ -10,10 +10,11 @@ from pydantic import Field
 
 from reapair.sandbox.base import Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
+from reapair.tools.code.languages import language_of
+from reapair.tools.code.tags import outline
 from reapair.tools.files import is_test_file, listing, nearest, quoted, read_many, relative
 from reapair.tools.observation import clip, count, listed
 from reapair.tools.progress import Progress, fingerprint
-from reapair.tools.source import definitions, is_python
 from reapair.tools.testing import DEFAULT_TIMEOUT, TestReport, TestRunner
 
 SHOWN_FAILURES = 8
@@ -118,8 +119,8 @@ def _nothing_ran(report: TestReport, selector: str, sandbox: Sandbox) -> str:
 
 
 def _tests_in(path: str, sandbox: Sandbox) -> list[str]:
-    source = read_many(sandbox, [path])[path].decode("utf-8", "replace")
-    found = definitions(source) if is_python(path) else []
+    language = language_of(path)
+    found = outline(language, read_many(sandbox, [path])[path]) if language else []
     return [
         entry.name.replace(".", "::")
         for entry in found

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from reapair.sandbox.base import ExecResult, Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
+from reapair.tools.code.languages import language_of
+from reapair.tools.code.tags import Definition, enclosing, outline
 from reapair.tools.files import is_test_file, missing, quoted, read_many, relative
 from reapair.tools.observation import clip, clip_line, count
-from reapair.tools.source import Definition, definitions, enclosing, is_python
 
 DEFAULT_RESULTS = 40
 MOST_RESULTS = 200
@@ -24,7 +25,6 @@ FILES_PARSED = 12
 
 _OUTPUT_LIMIT = 4 * 1024 * 1024
 _WIDTH = 160
-_HEADERS = ("def ", "class ", "async def ")
 
 
 class SearchParameters(Parameters):
@@ -160,14 +160,15 @@ def _summary(pattern: str, found: list[_File], most: int, note: str, sandbox: Sa
     blocks, left = [head], most
     share = most if len(found) == 1 else max(LINES_OF_A_FILE, most // len(found))
     shown_files = 0
-    parsed = [file.path for file in found if is_python(file.path)][:FILES_PARSED]
+    parsed = [file.path for file in found if language_of(file.path)][:FILES_PARSED]
     sources = read_many(sandbox, parsed)
     for file in found:
         if left <= 0:
             break
         lines = file.lines[: min(share, left)]
-        source = sources.get(file.path, b"").decode("utf-8", "replace")
-        blocks.append(_block(file, lines, definitions(source), pattern))
+        language, source = language_of(file.path), sources.get(file.path)
+        known = outline(language, source) if language and source else []
+        blocks.append(_block(file, lines, known, pattern))
         left -= len(lines)
         shown_files += 1
     rest = found[shown_files:]
@@ -203,7 +204,7 @@ def _block(
     rows = [f"{file.path} ({count(len(file.lines), 'match')})"]
     inside: Definition | None = None
     for number, line in lines:
-        begins = line.lstrip().startswith(_HEADERS)
+        begins = any(entry.line == number for entry in known)
         around = enclosing(known, number, but_not_at=begins)
         # The line of a definition says itself where it is, unless the last heading says otherwise.
         if around != inside and not (begins and inside is None):

@@ -126,7 +126,7 @@ def test_an_ordinary_run(box: Sandbox) -> None:
 def test_the_schemas_are_small_flat_and_in_order() -> None:
     tools = Toolbox(standard_tools(RUNNER, lambda: None, diff), lambda: None)  # type: ignore[arg-type,return-value]
     assert len(json.dumps(tools.schemas)) <= SCHEMA_BYTES
-    assert tools.names == ["read", "search", "edit", "run_tests", "bash", "submit"]
+    assert tools.names == ["read", "search", "symbols", "edit", "run_tests", "bash", "submit"]
     for tool in tools.schemas:
         parameters = tool["function"]["parameters"]
         names = list(parameters["properties"])
