@@ -102,7 +102,7 @@ class _Proof:
         baseline, evidence = self.baseline, self.evidence
         evidence.scope = "full"
         if baseline and baseline.timed_out and (files := self._sample(baseline)):
-            baseline = self.sides.untouched(files)
+            baseline = self.sides.run("untouched", files)
             evidence.scope = "sampled"
             baseline = replace(baseline, command=f"{baseline.command} ({', '.join(files)})")
         if baseline and complete(baseline):
@@ -127,7 +127,7 @@ class _Proof:
         files = [file for file in files if _of_files(baseline, [file]).statuses]
         if not files:
             return True
-        report, reached = self.sides.watched(files, tests=False)
+        [report], reached = self.sides.watch("patched", files)
         self.reached.append(reached)
         known = _of_files(baseline, files)
         broken = self._broken(known, report)
@@ -141,7 +141,7 @@ class _Proof:
         evidence, selectors = self.evidence, ["all"]
         if evidence.scope == "sampled" and self.baseline:
             selectors = self._sample(self.baseline)
-        after = self.sides.patched(selectors) if self.sides.product else baseline
+        after = self.sides.run("patched", selectors) if self.sides.product else baseline
         evidence.suite = counts(baseline, after)
         evidence.suite.command = baseline.command
         if not complete(after):
@@ -162,12 +162,12 @@ class _Proof:
         suspects = set(regressions(baseline, after)) - self.excused
         if not suspects:
             return []
-        broken, flaky = settle(sorted(suspects), self.sides.patched, self.sides.untouched)
+        broken, flaky = settle(sorted(suspects), self.sides.repeat)
         self.evidence.flaky = sorted({*self.evidence.flaky, *flaky})
         changed = [test for test in broken if any(_owns(c, test) for c in self.sides.changes)]
         if changed and set(changed) == set(broken):
             files = sorted({test.partition("::")[0] for test in changed})
-            now = self.sides.whole(files)
+            now = self.sides.run("whole", files)
             if all(now.statuses.get(test) == "passed" for test in changed):
                 self.excused |= set(changed)
                 self.doubts.append(f"As it was, {changed[0]} fails with the change.")
@@ -208,7 +208,7 @@ class _Proof:
         if True not in self.reached and not evidence.reproduction and evidence.scope == "full":
             far = len(sides.affected) > MOST_FILES or not sides.affected
             if far:
-                self.reached.append(sides.watched(["all"], tests=True)[1])
+                self.reached.append(sides.watch("whole", ["all"])[1])
         if True in self.reached:
             evidence.reach = "lines"
         elif False in self.reached:

@@ -49,7 +49,7 @@ def by_existing(sides: Sides, baseline: TestReport, after: TestReport) -> Shown:
         return Shown()
     files = _files(mended)
     chosen = [test for test in mended if files == ["all"] or test.partition("::")[0] in files]
-    before, again = sides.untouched(files), sides.patched(files)
+    before, again = sides.run("untouched", files), sides.run("patched", files)
     held = [t for t in chosen if before.statuses.get(t) in FAILING and _passed(again, t)]
     shown = Shown(flaky=[test for test in chosen if test not in held])
     for test in held:
@@ -68,38 +68,27 @@ def by_own(sides: Sides, baseline: TestReport) -> Shown:
     )[:MOST_FILES]
     if not files:
         return Shown()
-    after, reached = sides.watched(files, tests=True)
+    (after, again), reached = sides.watch("whole", files, again=True)
     fresh = [test for test in after.statuses if test not in baseline.statuses]
     shown = Shown(reached=reached, failing=[t for t in fresh if after.statuses[t] in FAILING])
     fresh = [test for test in fresh if _passed(after, test)]
     if not fresh or not sides.product:
         return shown
-    before = sides.tests_only(files)
+    before, once_more = sides.repeat("tests", files, 2)
     words = {word for c in sides.product_code for word in re.findall(r"\w+", c.added_text)}
-    wanted = []
     for test in fresh:
         if reason := _no_proof(test, before, words):
             shown.notes.append(f"{test} {reason}.")
-        else:
-            wanted.append(test)
-    if wanted and reached is False:
-        shown.notes += [f"{test} runs none of the changed lines." for test in wanted]
-    elif wanted:
-        _confirm(sides, files, wanted, shown)
-    shown.notes = shown.notes[:5]
-    return shown
-
-
-def _confirm(sides: Sides, files: list[str], wanted: list[str], shown: Shown) -> None:
-    """Run both sides once more: a test that fails by chance proves nothing."""
-    before, after = sides.tests_only(files), sides.whole(files)
-    for test in wanted:
-        if before.statuses.get(test) == "failed" and _passed(after, test):
+        elif reached is False:
+            shown.notes.append(f"{test} runs none of the changed lines.")
+        elif once_more.statuses.get(test) == "failed" and _passed(again, test):
             shown.tests.append(
                 Reproduction(test=test, author="model", before="failed", after="passed")
             )
         else:
             shown.flaky.append(test)
+    shown.notes = shown.notes[:5]
+    return shown
 
 
 def _no_proof(test: str, before: TestReport, words: set[str]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from reapair.agent.proof.changes import Change, joined, judged, read_changes, with_after
 from reapair.agent.proof.changes import with_before as with_before_texts
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from reapair.sandbox import Sandbox
     from reapair.sandbox.snapshot import Snapshot
     from reapair.tools import TestReport
+
+Side = Literal["untouched", "patched", "tests", "whole"]
+"""Nothing of the patch, its product under the tests as they were, its tests alone, all of it."""
 
 
 class Sides:
@@ -49,6 +52,12 @@ class Sides:
             self.changes = judged(with_after(changes, sandbox), workspace.runner.command)
         self.product = joined(self.changes, support=False)
         self.tests = joined(self.changes, support=True)
+        self._parts: dict[Side, bytes] = {
+            "untouched": b"",
+            "patched": self.product,
+            "tests": self.tests,
+            "whole": self.product + self.tests,
+        }
         self._targets = {c.path: targets(c) for c in self.product_code if c.python}
 
     @property
@@ -61,37 +70,32 @@ class Sides:
         """True when all the product code that changes is Python that is still there."""
         return bool(self._targets) and all(c.path in self._targets for c in self.product_code)
 
-    def untouched(self, selectors: Sequence[str]) -> TestReport:
-        """Run tests without the patch."""
-        return self._run(b"", selectors)
+    def run(self, side: Side, selectors: Sequence[str]) -> TestReport:
+        """Run tests on a side, in a fresh sandbox."""
+        [report] = self.repeat(side, selectors, 1)
+        return report
 
-    def patched(self, selectors: Sequence[str]) -> TestReport:
-        """Run tests with the patch's product and the tests as they were."""
-        return self._run(self.product, selectors)
+    def repeat(self, side: Side, selectors: Sequence[str], times: int) -> list[TestReport]:
+        """Run the same tests several times in one fresh sandbox."""
+        runner = self._workspace.runner
+        with self._sandbox(self._parts[side]) as sandbox:
+            return [run_each(runner, sandbox, selectors, self._seconds) for _ in range(times)]
 
-    def tests_only(self, selectors: Sequence[str]) -> TestReport:
-        """Run tests with the patch's tests and the product as it was."""
-        return self._run(self.tests, selectors)
-
-    def whole(self, selectors: Sequence[str]) -> TestReport:
-        """Run tests with all of the patch."""
-        return self._run(self.product + self.tests, selectors)
-
-    def watched(self, selectors: Sequence[str], *, tests: bool) -> tuple[TestReport, bool | None]:
-        """Run tests with the patch and tell whether they ran a changed line; None: not measured.
+    def watch(
+        self, side: Side, selectors: Sequence[str], *, again: bool = False
+    ) -> tuple[list[TestReport], bool | None]:
+        """Run tests and tell whether they ran a changed line; None: that can't be measured.
 
         Args:
-            tests: with the patch's tests, too.
+            again: run them a second time without watching.
         """
-        with self._sandbox(self.product + (self.tests if tests else b"")) as sandbox:
+        runner = self._workspace.runner
+        with self._sandbox(self._parts[side]) as sandbox:
             probed = Probed(sandbox, self._targets)
-            report = run_each(self._workspace.runner, probed, selectors, self._seconds)
+            watched = [probed, sandbox] if again else [probed]
+            reports = [run_each(runner, each, selectors, self._seconds) for each in watched]
             seen = probed.seen()
-        return report, None if seen is None else bool(seen)
-
-    def _run(self, patch: bytes, selectors: Iterable[str]) -> TestReport:
-        with self._sandbox(patch) as sandbox:
-            return run_each(self._workspace.runner, sandbox, list(selectors), self._seconds)
+        return reports, None if seen is None else bool(seen)
 
     @contextmanager
     def _sandbox(self, patch: bytes) -> Iterator[Sandbox]:

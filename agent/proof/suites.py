@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Literal, Protocol
 
 from reapair.agent.result import Suite
 from reapair.sandbox import Sandbox
@@ -17,8 +18,13 @@ REPEATS = 2
 MOST_FILES = 6
 """Most test files that are run by themselves; beyond, it is the whole suite."""
 
-Run = Callable[[Sequence[str]], TestReport]
-"""Runs selectors on one side, in a fresh sandbox."""
+
+class Repeat(Protocol):
+    """Runs selectors on one side in a fresh sandbox, some times."""
+
+    def __call__(
+        self, side: Literal["untouched", "patched"], selectors: Sequence[str], times: int, /
+    ) -> list[TestReport]: ...
 
 
 def complete(report: TestReport) -> bool:
@@ -73,7 +79,7 @@ def lost(baseline: TestReport, after: TestReport) -> list[str]:
     )
 
 
-def settle(suspects: list[str], patched: Run, untouched: Run) -> tuple[list[str], list[str]]:
+def settle(suspects: list[str], repeat: Repeat) -> tuple[list[str], list[str]]:
     """Part what broke from what is flaky, by running just those tests again on both sides.
 
     A test that fails each time with the patch and never without it is broken. One that passes by
@@ -81,21 +87,20 @@ def settle(suspects: list[str], patched: Run, untouched: Run) -> tuple[list[str]
 
     Args:
         suspects: tests that passed without the patch and failed with it.
-        patched, untouched: run selectors on that side.
+        repeat: runs selectors on a side, some times.
 
     Returns regressions and flaky tests.
     """
     files = selectors(suspects)
     firm = set(suspects)
-    for _ in range(REPEATS):
-        if firm:
-            firm -= set(patched(files).having("passed"))
-    for _ in range(REPEATS):
-        if firm:
-            firm -= set(untouched(files).having(*FAILING))
+    for report in repeat("patched", files, REPEATS):
+        firm -= set(report.having("passed"))
+    if firm:
+        [before] = repeat("untouched", files, 1)
+        firm -= set(before.having(*FAILING))
     if not firm and files != ["all"]:
-        again = patched(["all"]).statuses
-        firm = {test for test in suspects if again.get(test) != "passed"}
+        [again] = repeat("patched", ["all"], 1)
+        firm = {test for test in suspects if again.statuses.get(test) != "passed"}
     return sorted(firm), sorted(set(suspects) - firm)
 
 

@@ -95,11 +95,13 @@ def test_a_written_test_proves_the_fix(calc: Task, tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
-def test_deleting_a_test_is_refuted(calc: Task, tmp_path: Path) -> None:
+def test_deleting_a_test_proves_nothing(calc: Task, tmp_path: Path) -> None:
     deletion = turn("bash", command="git rm -q test_calc.py")
     turns = [deletion, *script(calc, calc.gold)]
-    result = run(calc, turns + turns[-2:] * 2, tmp_path)
-    assert result.verdict is Verdict.REFUTED
+    result = run(calc, turns + turns[-2:], tmp_path)
+    assert result.verdict is Verdict.UNPROVED
+    assert result.evidence.tricks == ["test_calc.py is deleted."]
+    assert not result.evidence.regressions
 
 
 @pytest.mark.engine

@@ -78,6 +78,10 @@ def test_mean_of_nothing():
     assert mean([]) == 0
 
 
+def test_mean_of_zeros():
+    assert mean([0, 0]) == 0
+
+
 @pytest.mark.parametrize("values, expected", [([1, 5], 4), ([3], 0), ([-1, 1], 2)])
 def test_spread(values, expected):
     assert spread(values) == expected
