@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from reapair.agent.compaction import plan, prompt_limit
 from reapair.agent.model.types import Outcome, RequestOptions
 from reapair.prompts import render
+from reapair.tools.code.map import TOKENS as MAP_TOKENS
 from reapair.tools.observation import OBSERVATION_LIMIT
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class Budget:
     def issue_bytes(self) -> int:
         """What the issue's text may take: a quarter of the context, at three bytes a token."""
         return (self._limit or 32_000) * 3 // 4
+
+    @property
+    def map_tokens(self) -> int:
+        """What the repository map may take: a sixteenth of a small context."""
+        return min(MAP_TOKENS, (self._limit or 16 * MAP_TOKENS) // 16)
 
     def ensure(self, step: int) -> None:
         """Compact if the next prompt would be over the limit."""

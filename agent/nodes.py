@@ -174,12 +174,15 @@ class Nodes:
 
     def _new_messages(self, state: State) -> list[Message]:
         if not self._session.history.messages:
+            repository_map = self._session.workspace.map
             issue = render(
                 "issue",
                 workspace=WORKSPACE,
                 issue=clip(self._session.issue, self._budget.issue_bytes),
                 test_command=self._session.workspace.prepared.test_command,
-                repository_map="",
+                repository_map=repository_map.text(self._session.issue, self._budget.map_tokens)
+                if repository_map
+                else "",
             )
             return [
                 {"role": "system", "content": render("system")},

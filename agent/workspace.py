@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from reapair.agent.baselines import kept
 from reapair.agent.environment import Prepared, prepare
+from reapair.agent.mapping import RepositoryMap
 from reapair.sandbox import SandboxError
 from reapair.sandbox.hostgit import GitStore
 from reapair.sandbox.snapshot import Snapshot
@@ -53,6 +54,7 @@ class Workspace:
         self.runner: TestRunner = whole.runner if whole else TestRunner(settings.test_command)
         self.named_tests = settings.test
         self.suite_seconds = SUITE_SECONDS
+        self.map: RepositoryMap | None = None
         self.snapshot: Snapshot
         self.prepared: Prepared
 
@@ -63,9 +65,11 @@ class Workspace:
         """
         self.snapshot = self._snapshot()
         if self._whole:
-            self.prepared = self._whole.prepared
+            self.prepared, self.map = self._whole.prepared, self._whole.map
             return
         store = GitStore(self._store, self.repository)
+        if not self._run.of_kind("request"):
+            self.map = RepositoryMap(store.git, self.snapshot.tree)
         self.prepared = prepare(self.snapshot, store, self._settings, say)
         if self.prepared.test_command:
             self.runner.command = self.prepared.test_command

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
 
 LARGEST = 256 * 1024 * 1024
 """Bytes that the cache may take on disk."""
@@ -98,6 +101,8 @@ class Cache:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection | None]:
         """Give the database, or None where there can be none; a broken one is removed."""
+        import sqlite3
+
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._file, timeout=5)) as database:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -232,6 +232,7 @@ def query(language: Language) -> Query:
 @cache
 def _version(language: Language) -> str:
     import hashlib
+    from importlib import metadata
 
     module = language.grammar.partition(":")[0]
     release = metadata.version(module.replace("_", "-"))
