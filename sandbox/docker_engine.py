@@ -85,8 +85,11 @@ class DockerEngine(Engine):
             if not sandbox.exec(["true"]).ok:
                 raise SandboxError(f"{self.kind} started a container, but no command runs in it.")
         finally:
-            # Nobody has to wait for the removal, and it happens without us, too.
-            threading.Thread(target=sandbox.close, daemon=True).start()
+            if self.kind == "docker":
+                # Nobody has to wait for the removal, and it happens without us, too.
+                threading.Thread(target=sandbox.close, daemon=True).start()
+            else:
+                sandbox.close()
         with suppress(OSError, SandboxError):
             self._marker().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._marker().touch()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reapair.sandbox.base import SandboxError
@@ -41,8 +42,12 @@ def podman_service() -> Iterator[str]:
                 _load_base(f"unix://{socket}")
                 yield f"unix://{socket}"
             finally:
+                # Its containers would live on: for them the service is nobody.
+                end = ["podman", *folders, *quiet, "rm", "--all", "--force", "--time", "0"]
+                subprocess.run(end, check=False, capture_output=True)
                 service.terminate()
     finally:
+        _end_monitors(place)
         # What podman mounts upon itself would keep the directory busy.
         subprocess.run(
             ["umount", "-l", str(place / "storage/overlay")], check=False, capture_output=True
@@ -58,6 +63,15 @@ def _wait(service: subprocess.Popen[bytes], socket: Path) -> None:
     if service.poll() is not None:
         words = (socket.parent / "log").read_text().strip()[-500:]
         raise SandboxError(f"podman's service has ended: {words}")
+
+
+def _end_monitors(place: Path) -> None:
+    """End what watches over podman's execs, which it would do for five minutes more."""
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = command.read_bytes().split(b"\0")
+            if words[0].endswith(b"conmon") and any(os.fsencode(place) in word for word in words):
+                os.kill(int(command.parent.name), signal.SIGKILL)
 
 
 def _load_base(address: str) -> None:
