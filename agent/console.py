@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from reapair.agent.result import Result, Verdict
 from reapair.agent.run import read_events
+from reapair.sandbox.gitdiff import split
+from reapair.sandbox.policy import changed_files
+from reapair.tools.files import is_test_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -215,7 +218,7 @@ class Screen:
         """Show how the run ended: diff, verdict, evidence, hand-over, where it is kept."""
         self._before = ""
         if result.patch:
-            self._diff(result.patch)
+            self._diff(_own_tests_first(result))
         style, meaning = VERDICT_STYLE[result.verdict]
         if result.error:
             self._line(f"{result.exit_reason}: {result.error}", "red")
@@ -236,6 +239,15 @@ class Screen:
         for line in patch.splitlines():
             style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
             self._line(line, style)
+
+
+def _own_tests_first(result: Result) -> str:
+    """Return the patch; where only its own tests show the fix, these are to be read first."""
+    if not result.evidence.own_test_only:
+        return result.patch
+    parts = split(result.patch.encode("utf-8", "surrogateescape"))
+    parts.sort(key=lambda part: not all(map(is_test_file, changed_files(part))))
+    return b"".join(parts).decode("utf-8", "surrogateescape")
 
 
 def _choice(result: Result) -> list[str]:
@@ -271,15 +283,20 @@ def _evidence(result: Result) -> list[str]:
     evidence, suite = result.evidence, result.evidence.suite
     lines = []
     for shown in evidence.reproduction[:5]:
-        lines.append(f"{shown.test}: {shown.before} before, {shown.after} after")
+        whose = ", came with the patch" if shown.author == "model" else ""
+        lines.append(f"{shown.test}: {shown.before} before, {shown.after} after{whose}")
     if suite.command:
         lines.append(
             f"suite: {suite.passed} passed, {suite.failed} failed, {suite.error} errors, "
             f"{suite.skipped} skipped, {suite.missing} missing"
         )
+    if evidence.scope == "sampled":
+        lines.append(f"only a part of the suite was run: {suite.command}")
     lines += [f"regression: {test}" for test in evidence.regressions[:10]]
     lines += [f"flaky: {test}" for test in evidence.flaky[:10]]
     lines += [f"violation: {violation}" for violation in evidence.violations]
+    lines += [f"not to be trusted: {trick}" for trick in evidence.tricks[:10]]
+    lines += [*evidence.warnings[:10], *evidence.notes[:10]]
     if evidence.problem:
         lines.append(evidence.problem)
     used = result.usage

@@ -13,6 +13,7 @@ from reapair.agent.handover import (
     to_branch,
     write_patch,
 )
+from reapair.agent.proof.changes import parted
 from reapair.agent.result import Choice, Evidence, ExitReason, Result, Verdict
 from reapair.agent.run import RunError
 from reapair.agent.session import digest
@@ -49,11 +50,12 @@ def finish(
     """
     run = session.run
     patch = session.workspace.recorded_patch()
-    run.write("patch.diff", patch)
+    handed = _handed(session, patch)
+    run.write("patch.diff", handed)
     result = _result(session, reason, steps, summary, error)
     if choice:
         result.choice, result.usage = choice, choice.usage
-    if patch.strip() and session.part != "attempt":
+    if handed.strip() and session.part != "attempt":
         _hand_over(session, result, patch)
     run.write("result.json", result.model_dump_json(indent=2).encode() + b"\n")
     run.append("run_finished", steps, result=result.model_dump(mode="json"))
@@ -111,13 +113,22 @@ def _hand_over(session: Session, result: Result, patch: bytes) -> None:
         applied=result.applied,
         patch_file=str(result.patch_file) if result.patch_file else None,
         note=result.note,
-        patch=digest(patch),
+        patch=digest(_handed(session, patch)),
     )
+
+
+def _handed(session: Session, patch: bytes) -> bytes:
+    """Return what of a patch is handed over: all of it, or all but its tests."""
+    if not session.settings.without_tests or session.part == "attempt":
+        return patch
+    product, _ = parted(patch)
+    return product
 
 
 def _deliver(session: Session, result: Result, patch: bytes, *, again: bool) -> str:
     """Hand over and return a line for people, mostly empty. Raises HandoverError."""
     settings, repository = session.settings, session.workspace.repository
+    proved, patch = patch, _handed(session, patch)
     if settings.patch:
         write_patch(settings.patch, patch)
         result.patch_file = settings.patch
@@ -130,7 +141,7 @@ def _deliver(session: Session, result: Result, patch: bytes, *, again: bool) -> 
     elif branch := _same_branch(session, patch):
         result.branch = branch
         return "The change is the same as before."
-    elif reason := _no_branch(session, patch, result):
+    elif reason := _no_branch(session, proved, result):
         return f"{reason}, so no branch was made. Apply it with: agent apply {result.run_id}"
     else:
         title = session.issue.strip().partition("\n")[0].lstrip("# ").strip()
@@ -165,7 +176,7 @@ def _applied_before(session: Session) -> bytes:
     """Return the patch that an earlier turn left in the work tree; empty when none did."""
     applied = [event for event in _earlier(session) if event.data["applied"]]
     for tree in session.run.of_kind("tree") if applied else ():
-        patch: bytes = (session.run.directory / tree.data["file"]).read_bytes()
+        patch = _handed(session, (session.run.directory / tree.data["file"]).read_bytes())
         if digest(patch) == applied[-1].data["patch"]:
             return patch
     return b""
@@ -191,7 +202,7 @@ def _holds_on_head(session: Session, patch: bytes, result: Result) -> bool:
         beside=workspace.snapshot,
         history=session.settings.history,
     )
-    baseline = workspace.run_suite(snapshot=head)
+    baseline = workspace.suite_of(head)
     evidence = verify(workspace, patch, snapshot=head, baseline=baseline)
     session.run.append(
         "verification", result.steps, on="HEAD", evidence=evidence.model_dump(mode="json")

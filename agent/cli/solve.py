@@ -59,6 +59,12 @@ def solve(
     test_command: TestCommand = None,
     image: Image = None,
     sandbox: SandboxName = None,
+    test: Annotated[
+        list[str] | None, typer.Option(help="Id of a test that must fail before, pass after.")
+    ] = None,
+    without_tests: Annotated[
+        bool, typer.Option("--without-tests", help="Hand over no tests of the change's own.")
+    ] = False,
     accept: Annotated[Text, typer.Option(help="Weakest verdict that exits 0.")] = None,
     patch: Annotated[Path | None, typer.Option(help="Write the patch here; no branch.")] = None,
     apply: Annotated[bool, typer.Option(help="Change the work tree; no branch.")] = False,
@@ -86,6 +92,8 @@ def solve(
         "test_command": test_command,
         "image": image,
         "sandbox": sandbox,
+        "test": test or None,
+        "without_tests": without_tests or None,
         "accept": accept,
         "patch": patch.absolute() if patch else None,
         "apply": apply or None,

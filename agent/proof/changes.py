@@ -92,11 +92,11 @@ def joined(changes: list[Change], *, support: bool) -> bytes:
     return b"".join(change.part for change in changes if change.support is support)
 
 
-def product_only(patch: bytes) -> bytes:
-    """Return the patch without its tests, judged by their names alone."""
+def parted(patch: bytes) -> tuple[bytes, bytes]:
+    """Return the patch without its tests, judged by their names alone, and the tests."""
     changes = [replace(c, support=any(map(_named_support, (c.old, c.new)))) for c in
                read_changes(patch)]  # fmt: skip
-    return joined(changes, support=False)
+    return joined(changes, support=False), joined(changes, support=True)
 
 
 def _named_support(name: str | None) -> bool:

@@ -24,7 +24,8 @@ class Repeat(Protocol):
 
     def __call__(
         self, side: Literal["untouched", "patched"], selectors: Sequence[str], times: int, /
-    ) -> list[TestReport]: ...
+    ) -> list[TestReport]:
+        """Return the reports in order."""
 
 
 def complete(report: TestReport) -> bool:
