@@ -185,7 +185,7 @@ class Nodes:
                 else "",
             )
             return [
-                {"role": "system", "content": render("system")},
+                {"role": "system", "content": render("system", tools=self._session.tools.names)},
                 {"role": "user", "content": issue},
             ]
         feedback = state.get("feedback")

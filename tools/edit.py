@@ -49,11 +49,7 @@ class Edit(Tool[EditParameters]):
 
     def run(self, arguments: EditParameters, sandbox: Sandbox) -> Observation:
         """Change one place, or nothing at all."""
-        path = relative(arguments.path)
-        if path.startswith("/") and not path.startswith("/tmp/"):  # noqa: S108 - in the sandbox
-            raise ToolError(f"{path} lies outside the repository; only files inside can be edited.")
-        if path == ".git" or path.startswith(".git/"):
-            raise ToolError("Files in .git cannot be edited.")
+        path = editable(arguments.path)
         data = _read(path, sandbox)
         if not arguments.old_str:
             return _create(path, arguments.new_str, data, sandbox)
@@ -70,8 +66,18 @@ class Edit(Tool[EditParameters]):
         after = plain[: change.start] + change.new + plain[change.end :]
         if after == plain:
             raise ToolError(f"Nothing was changed: {path} reads like that already.")
-        _write(path, file.encode(_with_line_endings(file.text, plain, change)), sandbox)
+        write(path, file.encode(_with_line_endings(file.text, plain, change)), sandbox)
         return _report(path, plain, after, change)
+
+
+def editable(given: str) -> str:
+    """Return the path relative to the workspace. Raises ToolError where nothing may be changed."""
+    path = relative(given)
+    if path.startswith("/") and not path.startswith("/tmp/"):  # noqa: S108 - in the sandbox
+        raise ToolError(f"{path} lies outside the repository; only files inside can be edited.")
+    if path == ".git" or path.startswith(".git/"):
+        raise ToolError("Files in .git cannot be edited.")
+    return path
 
 
 def _read(path: str, sandbox: Sandbox) -> bytes | None:
@@ -88,7 +94,8 @@ def _read(path: str, sandbox: Sandbox) -> bytes | None:
     return data
 
 
-def _write(path: str, data: bytes, sandbox: Sandbox) -> None:
+def write(path: str, data: bytes, sandbox: Sandbox) -> None:
+    """Write a file. Raises ToolError with the reason where that fails."""
     try:
         sandbox.write(path, data)
     except OSError as error:
@@ -102,7 +109,7 @@ def _create(path: str, new: str, data: bytes | None, sandbox: Sandbox) -> Observ
             f"Nothing was changed: {path} exists already ({count(number, 'line')}) and old_str is "
             f"empty. Read it, and give the text to replace as old_str."
         )
-    _write(path, TextFile(new, "utf-8").encode(new), sandbox)
+    write(path, TextFile(new, "utf-8").encode(new), sandbox)
     number = len(split_lines(new))
     text = f"Created {path} ({count(number, 'line')})."
     note = _syntax_note(path, "", new, range(1, number + 1))

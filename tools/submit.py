@@ -31,7 +31,7 @@ class SubmitParameters(Parameters):
 
 
 class Submit(Tool[SubmitParameters]):
-    """Shows the change, then hands it in."""
+    """Shows the change, then hands it in; `asks_for_tests` where there is a tool that runs them."""
 
     name = "submit"
     description = (
@@ -41,8 +41,9 @@ class Submit(Tool[SubmitParameters]):
     parameters = SubmitParameters
     changes_files = False
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, *, asks_for_tests: bool = True) -> None:
         self._progress = progress
+        self._asks_for_tests = asks_for_tests
         self._reviewed = ""
         self._reviews = 0
 
@@ -58,7 +59,8 @@ class Submit(Tool[SubmitParameters]):
         again = self._reviews > 0
         data = {"reviewed": change}
         self.restore(data)
-        return Observation(_review(patch, self._progress.runs_on(patch), again), data=data)
+        runs = self._progress.runs_on(patch) if self._asks_for_tests else None
+        return Observation(_review(patch, runs, again), data=data)
 
     def restore(self, data: dict[str, Any]) -> None:
         """Remember a review."""
@@ -66,7 +68,7 @@ class Submit(Tool[SubmitParameters]):
             self._reviewed, self._reviews = data["reviewed"], self._reviews + 1
 
 
-def _review(patch: str, runs: dict[str, str], again: bool) -> str:
+def _review(patch: str, runs: dict[str, str] | None, again: bool) -> str:
     if not patch.strip():
         return (
             "Not handed in yet: nothing in the repository has changed. "
@@ -87,7 +89,7 @@ def _review(patch: str, runs: dict[str, str], again: bool) -> str:
     if runs:
         told = "; ".join(f"{selector}: {counts}" for selector, counts in runs.items())
         rows.append(f"Tests run on this change: {told}.")
-    else:
+    elif runs is not None:
         rows.append("Tests run on this change: none. Run them before you hand in.")
     rows.append("If the change is right and complete, call submit again. Otherwise go on working.")
     return "\n".join(rows)

@@ -60,8 +60,9 @@ class Java:
             options += f" --tests {shlex.quote('.'.join(wanted))}" if wanted else ""
         head, goal, rest = _GOAL.split(request.command, maxsplit=1)
         gather = (
-            f'for f in $(find "$REAPAIR_TOP" {_REPORTS} -type f | LC_ALL=C sort | head -n 20000); '
-            f'do wc -c < "$f"; cat "$f"; done > {request.folder}/report'
+            f'find "$REAPAIR_TOP" {_REPORTS} -type f | LC_ALL=C sort | head -n 20000 '
+            rf"| while IFS= read -r f; do printf '\n%s\n' {_mark(request.folder)}; "
+            f'cat "$f"; done > {request.folder}/report'
         )
         return (
             f'find "$REAPAIR_TOP" {_REPORTS} -delete\n'
@@ -70,8 +71,9 @@ class Java:
 
     def outcome(self, finished: Finished) -> Outcome | None:
         """Read the reports; a build that fails without one is an error of its own."""
-        found = outcome_of(_documents(finished.report))
+        found = outcome_of(_documents(finished.report, finished.request.folder))
         if found is not None:
+            found.log = _NOISE.sub("", finished.output)
             counted = [tuple(map(int, numbers)) for numbers in _RUN.findall(finished.output)]
             if counted:
                 bad = sum(row[1] + row[2] for row in counted)
@@ -100,14 +102,11 @@ def _class_and_method(request: Request) -> list[str]:
     return [part for part in (path, re.sub(r"[\[(].*$", "", name)) if part]
 
 
-def _documents(blob: bytes) -> list[bytes]:
-    """Take apart what was gathered: each document's size in a line, then the document."""
-    found = []
-    while blob:
-        size, _, blob = blob.partition(b"\n")
-        if not size.strip().isdigit():
-            break
-        number = int(size)
-        found.append(blob[:number])
-        blob = blob[number:]
-    return found
+def _documents(gathered: bytes, folder: str) -> list[bytes]:
+    """Take apart what was gathered: a line with the folder's name stands before each document."""
+    parts = gathered.split(f"\n{_mark(folder)}\n".encode())
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _mark(folder: str) -> str:
+    return folder.rpartition("/")[2]
