@@ -207,6 +207,7 @@ class Attempts:
             whole.started,
             part="attempt",
             spent=self._spent,
+            own_tools=whole.own_tools,
         )
         with self._lock:
             self._live[number] = session

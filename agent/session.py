@@ -6,7 +6,7 @@ import hashlib
 import ipaddress
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -16,13 +16,14 @@ from reapair.agent.context import History
 from reapair.agent.hiding import public_url
 from reapair.agent.result import Evidence, ExitReason, Totals
 from reapair.agent.turns import steps_before, turn_start
-from reapair.tools import Toolbox, standard_tools
+from reapair.tools import Tool, Toolbox, profile_tools
 
 if TYPE_CHECKING:
     from reapair.agent.model.types import Answer, Model
     from reapair.agent.run import Run
     from reapair.agent.settings import Settings
     from reapair.agent.workspace import Workspace
+    from reapair.sandbox import Sandbox
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Session:
 
     `issue` is the text to solve; `started` is on the monotonic clock. Where several attempts are
     made, `part` says whether this is one of them or the choice between them, and `spent` returns
-    the tokens that all of them have used.
+    the tokens that all of them have used. `own_tools` are the user's, offered after the profile's.
     """
 
     run: Run
@@ -43,16 +44,21 @@ class Session:
     started: float = field(default_factory=time.monotonic)
     part: Literal["whole", "attempt", "choice"] = "whole"
     spent: Callable[[], int] | None = None
+    own_tools: Sequence[Tool[Any]] = ()
 
     def __post_init__(self) -> None:
         self.history = History(self.run.events)
         self.run.listen(self.history.apply)
         self.tools = Toolbox(
-            standard_tools(
-                self.workspace.runner,
-                self.workspace.baseline,
-                lambda sandbox: self.workspace.snapshot.patch(sandbox).decode("utf-8", "replace"),
-            ),
+            [
+                *profile_tools(
+                    self.settings.tools,
+                    self.workspace.runner,
+                    self.workspace.baseline,
+                    self._change,
+                ),
+                *self.own_tools,
+            ],
             self.workspace.sandbox,
         )
         start = turn_start(self.run.events)
@@ -60,6 +66,9 @@ class Session:
             # What was handed in before the user said more is reviewed again.
             if event.seq > start or event.data["name"] != "submit":
                 self.tools.restore(event.data["name"], event.data["data"])
+
+    def _change(self, sandbox: Sandbox) -> str:
+        return self.workspace.snapshot.patch(sandbox).decode("utf-8", "replace")
 
     def open(self) -> None:
         """Begin the log and get the sandboxes ready, on the run's own snapshot if it has one."""

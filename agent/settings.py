@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     without_tests: bool = False
     """Leave the tests that come with the change out of what is handed over."""
 
+    tools: Literal["standard", "swe-smith", "bash"] = "standard"
+    """What the model works with: our tools, those of SWE-smith's trajectories, or bash alone."""
+
     max_steps: int = Field(75, ge=1)
     """Steps (one model turn and its tool calls) before the tree is taken as it is."""
 

@@ -6,10 +6,10 @@ import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reapair.agent.cancel import Cancel, Stopped
 from reapair.agent.connect import connect
@@ -24,6 +24,7 @@ from reapair.agent.settings import Settings
 from reapair.agent.turns import finished, follow_log, instruct
 from reapair.agent.workspace import Workspace
 from reapair.sandbox import SandboxError
+from reapair.tools import Tool
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite import SqliteSaver
@@ -44,6 +45,7 @@ def solve(
     model: Model | None = None,
     on_event: Callable[[Event], None] | None = None,
     cancel: Cancel | None = None,
+    tools: Sequence[Tool[Any]] = (),
 ) -> Result:
     """Solve one issue.
 
@@ -54,6 +56,7 @@ def solve(
         model: a client of your own; default: the one that `settings` name.
         on_event: called with every event as it happens, from the thread that made it.
         cancel: stops the run from another thread; it can be resumed.
+        tools: of your own, made with `reapair.tools.tool`; offered after the built-in ones.
 
     Returns the result, whatever became of the issue. Raises UsageError, ModelError (no server) and
     RunError (no place to keep the run) before anything has happened.
@@ -66,7 +69,7 @@ def solve(
         raise UsageError("The issue is empty. Give its text, a file, or - for standard input.")
     model = model or connect(settings)
     with closing(Run.create(settings.runs)) as run:
-        return _drive(run, settings, model, top, issue, on_event, cancel)
+        return _drive(run, settings, model, top, issue, on_event, cancel, tools=tools)
 
 
 def resume(
@@ -78,6 +81,7 @@ def resume(
     model: Model | None = None,
     on_event: Callable[[Event], None] | None = None,
     cancel: Cancel | None = None,
+    tools: Sequence[Tool[Any]] = (),
 ) -> Result:
     """Go on with a run that was stopped or killed; a finished one only gives its result again.
 
@@ -90,8 +94,10 @@ def resume(
         model: a client of your own; default: the server that the run used.
         on_event: called with every event as it happens.
         cancel: stops the run from another thread.
+        tools: those that the run was started with.
 
-    Raises UsageError when the run ended before it began, ModelError when its server is gone.
+    Raises UsageError when the run ended before it began or had other tools, ModelError when its
+    server is gone.
     """
     with closing(run):
         started = run.of_kind("run_started")
@@ -108,7 +114,7 @@ def resume(
         settings = Settings(**{**facts["settings"], "api_key": api_key, "base_url": address})
         model = model or connect(settings)
         repository, issue = Path(facts["repository"]), facts["issue"]
-        return _drive(run, settings, model, repository, issue, on_event, cancel, instruction)
+        return _drive(run, settings, model, repository, issue, on_event, cancel, instruction, tools)
 
 
 def _check_instruction(run: Run, instruction: str) -> None:
@@ -161,6 +167,7 @@ def _drive(
     on_event: Callable[[Event], None] | None,
     cancel: Cancel | None = None,
     instruction: str | None = None,
+    tools: Sequence[Tool[Any]] = (),
 ) -> Result:
     """Listen to the run and bring it to its end."""
     if on_event and settings.attempts > 1:
@@ -169,7 +176,8 @@ def _drive(
         run.listen(on_event)
     run.hide(secrets_of(settings))
     workspace = Workspace(run, settings, repository)
-    session = Session(run, settings, model, workspace, issue, cancel or Cancel())
+    session = Session(run, settings, model, workspace, issue, cancel or Cancel(), own_tools=tools)
+    _check_tools(session)
     if settings.attempts == 1:
         return _bring_to_end(session, lambda: _invoke(session, instruction))
     from reapair.agent.attempts import Attempts
@@ -179,6 +187,20 @@ def _drive(
         raise UsageError("A model of your own holds one conversation: it makes one attempt.")
     session.part = "choice"
     return _bring_to_end(session, Attempts(session, _one_attempt, model, on_event).run)
+
+
+def _check_tools(session: Session) -> None:
+    """Raise UsageError where the run was started with other tools: its log speaks of those."""
+    for event in session.run.of_kind("run_started"):
+        known = {entry["function"]["name"]: entry for entry in event.data["tools"]}
+        now = {entry["function"]["name"]: entry for entry in session.tools.schemas}
+        other = [name for name in {**known, **now} if known.get(name) != now.get(name)]
+        if other:
+            raise UsageError(
+                f"Run {session.run.id} was started with other tools; these differ: "
+                f"{', '.join(other)}. Give resume the same tools=[...], in the same version of "
+                "this program, or start again with solve."
+            )
 
 
 def _one_attempt(session: Session) -> Result:

@@ -45,6 +45,7 @@ def solve(
     model: ModelName = None,
     api_key: ApiKey = None,
     attempts: Annotated[int | None, typer.Option(help="Attempts; the best is taken.")] = None,
+    tools: Annotated[Text, typer.Option(help="standard, swe-smith or bash.")] = None,
     early_stop: Annotated[
         bool | None, typer.Option(help="End the other attempts when one is proved.")
     ] = None,
@@ -82,6 +83,7 @@ def solve(
         "model": model,
         "api_key": api_key,
         "attempts": attempts,
+        "tools": tools,
         "early_stop": early_stop,
         "max_steps": max_steps,
         "max_minutes": max_minutes,
