@@ -17,7 +17,8 @@ class History:
     """Messages as the model gets them.
 
     `request` events carry what the harness adds (the first prompt, feedback), `response` events the
-    model's stored messages, `tool_result` events the observations. Nothing is ever changed or
+    model's stored messages, `tool_result` events the observations, `instruction` events what the
+    user has said since. Nothing is ever changed or
     removed but by a `compaction` event, so that each request starts with the tokens of the one
     before.
     """
@@ -38,6 +39,8 @@ class History:
             self.messages.append(data["message"])
             self._calls = {call["id"]: call for call in data["calls"]}
             self._intents = set()
+        elif event.kind == "instruction":
+            self.messages.append({"role": "user", "content": data["text"]})
         elif event.kind == "compaction":
             self.messages = Plan(**data["plan"]).apply(self.messages)
         elif event.kind == "tool_intent":
