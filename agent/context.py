@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reapair.agent.compaction import Plan
 from reapair.agent.events import Event
 from reapair.agent.model.types import Message
+from reapair.prompts import render
 
 NOTICE_STEPS = 3
 """In this many last steps every observation says how many are left."""
@@ -60,6 +61,11 @@ class History:
     def interrupted(self, call_id: str) -> bool:
         """Tell whether a call was begun, in an earlier life of this run, and its end is unknown."""
         return call_id in self._intents
+
+
+def opening(tools: Sequence[str]) -> Message:
+    """Return the message that every conversation with tools of these names begins with."""
+    return {"role": "system", "content": render("system", tools=tools)}
 
 
 def budget_notice(step: int, max_steps: int) -> str:

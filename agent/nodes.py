@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from reapair.agent.budget import Budget
-from reapair.agent.context import budget_notice
+from reapair.agent.context import budget_notice, opening
 from reapair.agent.finish import finish
 from reapair.agent.graph import State
 from reapair.agent.model.loops import LoopGuard
@@ -185,7 +185,7 @@ class Nodes:
                 else "",
             )
             return [
-                {"role": "system", "content": render("system", tools=self._session.tools.names)},
+                opening(self._session.tools.names),
                 {"role": "user", "content": issue},
             ]
         feedback = state.get("feedback")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from reapair.agent.cancel import Cancel
-from reapair.agent.context import History
+from reapair.agent.context import History, opening
 from reapair.agent.hiding import public_url
+from reapair.agent.model.client import Client
 from reapair.agent.result import Evidence, ExitReason, Totals
 from reapair.agent.turns import steps_before, turn_start
 from reapair.tools import Tool, Toolbox, profile_tools
@@ -85,11 +86,28 @@ class Session:
         if self.part != "attempt":
             for line in _announcements(self):
                 self.say("model", line)
+        self._read_ahead()
         self.workspace.prepare(lambda line: self.say("environment", line))
         # The model's sandbox first: the first request waits for that one only.
         if self.part != "choice":
             self.workspace.sandbox()
         self.workspace.start_baseline()
+
+    def _read_ahead(self) -> None:
+        """Let the server read what is known of the prompt while the sandbox is made."""
+        if self.part != "choice" and isinstance(self.model, Client):
+            messages = self.history.messages or [opening(self.tools.names)]
+            saved = self._saved_as if self.history.messages else None
+            self.model.read_ahead(messages, self.tools.schemas, saved)
+
+    def save_prompt(self) -> None:
+        """Let the server keep what it has read, for the next life of this run."""
+        if self.history.messages and isinstance(self.model, Client):
+            self.model.save(self._saved_as)
+
+    @property
+    def _saved_as(self) -> str:
+        return f"agent-{self.run.id}"
 
     def say(self, phase: str, line: str) -> None:
         """Show people what takes its time."""

@@ -222,6 +222,7 @@ def _bring_to_end(session: Session, work: Callable[[], None]) -> Result:
         workspace.close()
     for event in run.of_kind("run_finished")[earlier:]:
         return Result.model_validate(event.data["result"])
+    session.save_prompt()
     return unfinished(session, reason, error)
 
 

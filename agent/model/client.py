@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.model import counting, request
+from reapair.agent.model.ahead import Ahead
 from reapair.agent.model.capacity import Capacity, capacity
 from reapair.agent.model.connection import Hangup, http_client
 from reapair.agent.model.outcomes import classify, classify_error
@@ -66,6 +68,8 @@ class Client:
         self._openai: openai.OpenAI | None = None
         self._counter = counting.Counter(server)
         self._asked_again = False
+        self._told = threading.Event()
+        self._told.set()
 
     @property
     def server(self) -> Server:
@@ -100,6 +104,41 @@ class Client:
             idle_seconds=self._idle_seconds,
         )
 
+    def read_ahead(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]], saved: str | None = None
+    ) -> None:
+        """Let the server read the start of the prompt in the background; never an error.
+
+        Args:
+            messages: what the next request begins with.
+            tools: as in that request.
+            saved: name of what an earlier life of the run has saved.
+        """
+        ahead = Ahead(self._server, self._api_key)
+        slot = self._overrides.get("id_slot")
+        if slot is None and "id_slot" not in self._overrides:
+            slot = ahead.idle_slot()
+            if slot is not None:
+                self._overrides["id_slot"] = slot
+
+        def read() -> None:
+            try:
+                if saved and slot is not None:
+                    ahead.restore(slot, saved)
+                ahead.read(messages, tools, slot, self._told.set)
+            finally:
+                self._told.set()
+
+        # Were the first request there before it, the server would forget that one again.
+        self._told.clear()
+        threading.Thread(target=read, daemon=True, name="read-ahead").start()
+
+    def save(self, name: str) -> None:
+        """Keep what the server has read for this conversation, where it can; never an error."""
+        slot = self._overrides.get("id_slot")
+        if slot is not None:
+            Ahead(self._server, self._api_key).save(slot, name)
+
     def ask(
         self,
         messages: Sequence[Message],
@@ -109,6 +148,7 @@ class Client:
     ) -> Answer:
         """Send one request and classify what comes back. Never raises for what a server does."""
         self._hangup.reset()
+        self._told.wait()
         if self._server.kind in SILENT_CUTTERS and self._is_too_long(messages, tools):
             detail = "the prompt is longer than the context; this server would cut it silently"
             return Answer(Outcome.OVERFLOW, detail=detail)

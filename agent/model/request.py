@@ -45,6 +45,7 @@ OPTIONAL_FIELDS = (
     "return_progress",
     "stream_options",
     "cache_prompt",
+    "id_slot",
     "top_k",
     "min_p",
     "seed",
