@@ -1,4 +1,4 @@
-"""Several attempts on real parts: real git, real engines, real pytest; only the model is scripted."""
+"""Several attempts on real parts: git, engines, pytest; only the model is scripted."""
 
 from __future__ import annotations
 

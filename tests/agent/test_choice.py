@@ -94,7 +94,7 @@ def test_agreement_then_smallness_then_number(
     assert agreed.attempt == 3
     assert agreed.candidates[1].agreeing == 2
     assert "smallest" in agreed.why
-    agreed = choose(entries[:2] + [entry(3, free, commented)], workspace, store, seconds=60)
+    agreed = choose([*entries[:2], entry(3, free, commented)], workspace, store, seconds=60)
     assert agreed.attempt == 2
     assert "alike" in agreed.why
     agreed = choose([entries[0], entry(2, free, plain), entries[2]], workspace, store, seconds=60)
