@@ -25,8 +25,9 @@ SHOWN = 3
 """Definitions whose source is shown; of the others only the header is."""
 
 MOST_DEFINITIONS = 20
-USING_FILES = 12
-LINES_OF_A_FILE = 5
+USING_FILES = 10
+USING_LINES = 30
+"""Lines shown of uses; each file has a share of them."""
 
 _WIDTH = 160
 _NEAREST = 5
@@ -188,15 +189,16 @@ def _uses(using: list[tuple[int, str]], name: str, sandbox: Sandbox) -> list[str
         return []
     sources = read_many(sandbox, [path for _, path in using[:USING_FILES]])
     blocks = ["Uses:"]
+    share = max(3, USING_LINES // len(using))
     for number, path in using[:USING_FILES]:
-        blocks += _uses_in(path, number, name, sources.get(path, b""))
+        blocks += _uses_in(path, number, name, sources.get(path, b""), share)
     rest = [f"{path} ({number})" for number, path in using[USING_FILES:]]
     if rest:
         blocks.append(f"Also in: {listed(rest)}. Narrow with path.")
     return blocks
 
 
-def _uses_in(path: str, number: int, name: str, source: bytes) -> Iterable[str]:
+def _uses_in(path: str, number: int, name: str, source: bytes, most: int) -> Iterable[str]:
     language = language_of(path)
     if language is None:
         return
@@ -204,7 +206,7 @@ def _uses_in(path: str, number: int, name: str, source: bytes) -> Iterable[str]:
     text = split_lines(source.decode("utf-8", "replace"))
     yield f"{path} ({number})"
     inside: Definition | None = None
-    for row in rows[:LINES_OF_A_FILE]:
+    for row in rows[:most]:
         around = enclosing(known, row, but_not_at=any(entry.line == row for entry in known))
         if around != inside:
             inside = around
@@ -214,8 +216,8 @@ def _uses_in(path: str, number: int, name: str, source: bytes) -> Iterable[str]:
                 else "  outside:"
             )
         yield f"{row:>5}\t{clip_line(text[row - 1].rstrip() if row <= len(text) else '', _WIDTH)}"
-    if len(rows) > LINES_OF_A_FILE:
-        yield f"  [{len(rows) - LINES_OF_A_FILE} more lines in this file]"
+    if len(rows) > most:
+        yield f"  [{len(rows) - most} more lines in this file]"
 
 
 def _nothing(files: Mapping[str, Indexed], name: str, where: str) -> str:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reapair.tools.code.languages import language_of
+
 _LONGEST = 100_000
 _WORD = re.compile(r"[A-Za-z_]\w{2,}")
 _CODE = re.compile(r"```.*?```|`[^`\n]+`|\"[^\"\n]{2,80}\"|'[^'\n]{2,80}'", re.S)
@@ -34,16 +36,17 @@ class Hints:
     def of(cls, issue: str) -> Hints:
         """Read an issue's text."""
         text = issue[:_LONGEST]
+        paths = {path for path in _PATH.findall(text) if "/" in path or language_of(path)}
+        # What stands in a path is no name, except where it stands elsewhere too.
+        text = _PATH.sub(lambda found: " " if found[0] in paths else found[0], text)
         words = {word for word in _WORD.findall(text) if word.lower() not in _FILLER}
-        spoken = [part for part in _CODE.findall(text) if "/" not in part]
-        quoted = {word for part in spoken for word in _WORD.findall(part)}
+        quoted = {word for part in _CODE.findall(text) for word in _WORD.findall(part)}
         dotted = _DOTTED.findall(text)
         # Of `package.module.Class.method` the first words are places, not names.
         parts = {part for name in dotted for part in name.split(".")[-2:]}
         shaped = {word for word in words if _is_identifier(word)}
         code = frozenset((quoted | parts | shaped) & words)
-        paths = {path.lstrip("./") for path in _PATH.findall(text)}
-        paths |= {name.replace(".", "/") for name in dotted}
+        paths = {path.lstrip("./") for path in paths} | {name.replace(".", "/") for name in dotted}
         return cls(code, frozenset(words), frozenset(paths))
 
     def named_files(self, paths: Iterable[str]) -> list[str]:

@@ -128,5 +128,7 @@ class Index:
 
 
 def _bounded(blobs: Mapping[str, str]) -> dict[str, str]:
-    paths = sorted(blobs, key=lambda path: (is_test_file(path), path))[:MOST_FILES]
+    # A path with a line feed in it could pass for lines of ours.
+    plain = filter(str.isprintable, blobs)
+    paths = sorted(plain, key=lambda path: (is_test_file(path), path))[:MOST_FILES]
     return {path: blobs[path] for path in paths}

@@ -232,9 +232,10 @@ def query(language: Language) -> Query:
 @cache
 def _version(language: Language) -> str:
     import hashlib
-    from importlib import metadata
+    from importlib import metadata, resources
 
+    reader = (resources.files(__package__) / "tags.py").read_text("utf-8")
     module = language.grammar.partition(":")[0]
     release = metadata.version(module.replace("_", "-"))
-    text = f"{language.grammar} {release} {language.uses} {language.query}"
+    text = f"{language.grammar} {release} {language.uses} {language.query} {reader}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

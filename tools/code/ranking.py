@@ -16,7 +16,7 @@ COMMON = 20
 """A name that more files define says nothing of which one is meant."""
 
 _DAMPING = 0.85
-_ROUNDS = 25
+_ROUNDS = 15
 _SHOWN = {
     *("class", "interface", "struct", "enum", "trait", "type", "module", "function", "method"),
     *("macro", "property"),
@@ -61,7 +61,7 @@ def ranked(
         for path, found in by_path.items():
             score = scores.get((path, name), 0.0) + wanted + rank.get(path, 0.0) / 100
             if path in named:
-                score += 0.002
+                score += wanted + 0.002
             elif _is_aside(path):
                 score /= 20
             made += [(score / len(found), path, definition) for definition in found]
@@ -82,7 +82,9 @@ def _edges(
     hints: Hints,
     named: frozenset[str],
 ) -> Edges:
-    users = Counter(name for entry in files.values() for name in entry.names)
+    # Tests use everything, so what they use says little.
+    readers = {path: files[path] for path in files if path in named or not _is_aside(path)}
+    users = Counter(name for entry in readers.values() for name in entry.names)
     # What everybody says is no name but a word, like `value`: mostly it means something local.
     weights = {
         name: _weight(name, by_path, hints) / len(by_path) / (1 + users[name])
@@ -90,8 +92,7 @@ def _edges(
         if len(by_path) <= COMMON and len(name) > 2
     }
     edges: Edges = {}
-    for path, entry in files.items():
-        trust = 0.1 if _is_aside(path) and path not in named else 1.0
+    for path, entry in readers.items():
         family = _family(path)
         targets: dict[tuple[str, str], float] = {}
         for name, number in entry.names.items():
@@ -99,7 +100,7 @@ def _edges(
             if weight is not None:
                 for place in places[name]:
                     if place != path and _family(place) == family:
-                        targets[place, name] = trust * weight * number**0.5
+                        targets[place, name] = weight * number**0.5
         if targets:
             edges[path] = targets
     return edges
