@@ -53,13 +53,15 @@ def _up_to(events: list[Event], step: int) -> list[Event]:
 
 
 def _copy_files(directory: Path, run: Run) -> None:
-    for name in ("store", "trees"):
-        if (directory / name).is_dir():
-            make_private(run.directory / name)
-            shutil.copytree(directory / name, run.directory / name, dirs_exist_ok=True)
-            make_private(run.directory / name)
-    if (directory / "baseline.json").is_file():
-        run.write("baseline.json", (directory / "baseline.json").read_bytes())
+    # An attempt finds its snapshot and its baseline in its run.
+    whole = directory.with_name(directory.name.partition(".")[0])
+    for place in (whole / "store", directory / "trees"):
+        if place.is_dir():
+            make_private(run.directory / place.name)
+            shutil.copytree(place, run.directory / place.name, dirs_exist_ok=True)
+            make_private(run.directory / place.name)
+    if (whole / "baseline.json").is_file():
+        run.write("baseline.json", (whole / "baseline.json").read_bytes())
 
 
 def _siblings(run: Run, origin: str) -> int:

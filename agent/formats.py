@@ -133,9 +133,6 @@ class Verification(BaseModel):
     choice: dict[str, Any] | None = Field(
         None, description="Of several attempts: which was taken, and why."
     )
-    choice: dict[str, Any] | None = Field(
-        None, description="Which of several attempts the patch is from, and why."
-    )
     on: str | None = Field(None, description="`HEAD` when proved again on it; else the snapshot.")
 
 
