@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from reapair.sandbox.base import ExecResult
-from reapair.tools.observation import clip, stable
+from reapair.tools.observation import clip, count, stable
 
 Status = Literal["passed", "failed", "error", "skipped", "missing"]
 
@@ -115,7 +115,7 @@ def disagreement(outcome: Outcome, result: ExecResult, command: str, output: str
     bad = sum(status in ("failed", "error") for status in outcome.statuses.values())
     good = sum(status == "passed" for status in outcome.statuses.values())
     if result.exit_code == 0 and bad and not _CODE_OF_ITS_OWN.search(command):
-        return f"exit code 0, although {bad} tests did not pass"
+        return f"exit code 0, although {count(bad, 'test')} did not pass"
     if result.exit_code and not bad and not _COVERAGE.search(output):
         return f"exit code {result.exit_code}, although no test failed"
     told = outcome.told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -59,7 +60,7 @@ class RunTests(Tool[RunTestsParameters]):
 
     def run(self, arguments: RunTestsParameters, sandbox: Sandbox) -> Observation:
         """Run the tests in the sandbox and compare."""
-        selector = _selector(arguments.selector, sandbox)
+        selector = self._selector(arguments.selector, sandbox)
         timeout = min(max(arguments.timeout or int(DEFAULT_TIMEOUT), 1), MOST_SECONDS)
         report = self._runner.run(sandbox, selector, timeout)
         if not report.statuses:
@@ -78,6 +79,25 @@ class RunTests(Tool[RunTestsParameters]):
         self.restore(data)
         return Observation(clip(text, width=WIDTH), data=data)
 
+    def _selector(self, given: str, sandbox: Sandbox) -> str:
+        """Return the selector relative to the workspace. Raises ToolError for a missing file."""
+        chosen = given.strip().strip("'\"")
+        if chosen.lower() in ("", "all", "."):
+            return "all"
+        path, separator, test = chosen.partition("::")
+        path = relative(path)
+        if sandbox.exec(f"[ -e {quoted(path)} ]").ok:
+            return f"{path}{separator}{test}"
+        if self._runner.takes_names(sandbox) and not _is_path(path):
+            return chosen
+        names = [name for name in listing(sandbox) if is_test_file(name)]
+        near = nearest(path, names) or names[:5]
+        hint = f"Test files near it: {', '.join(near)}." if near else "There are no test files."
+        raise ToolError(
+            f"No tests were run: there is no {path}. {hint} "
+            "selector is all, a file, a directory or a test id."
+        )
+
     def restore(self, data: dict[str, Any]) -> None:
         """Remember a run of the tests."""
         if "change" in data:
@@ -86,22 +106,9 @@ class RunTests(Tool[RunTestsParameters]):
             )
 
 
-def _selector(given: str, sandbox: Sandbox) -> str:
-    """Return the selector relative to the workspace. Raises ToolError for a missing file."""
-    chosen = given.strip().strip("'\"")
-    if chosen.lower() in ("", "all", "."):
-        return "all"
-    path, separator, test = chosen.partition("::")
-    path = relative(path)
-    if not sandbox.exec(f"[ -e {quoted(path)} ]").ok:
-        names = [name for name in listing(sandbox) if is_test_file(name)]
-        near = nearest(path, names) or names[:5]
-        hint = f"Test files near it: {', '.join(near)}." if near else "There are no test files."
-        raise ToolError(
-            f"No tests were run: there is no {path}. {hint} "
-            "selector is all, a file, a directory or a test id."
-        )
-    return f"{path}{separator}{test}"
+def _is_path(text: str) -> bool:
+    """Tell a file that is missing from a name: of a test, or of a class with its package."""
+    return "/" in text or bool(re.search(r"\.[cm]?[jt]sx?$|\.(?:py|go|rs|java|kt)$", text))
 
 
 def _nothing_ran(report: TestReport, selector: str, sandbox: Sandbox) -> str:
@@ -148,6 +155,8 @@ def _counts(report: TestReport, selector: str, timeout: int) -> str:
         text += (
             f"\nThe run was ended after {count(timeout, 'second')}{at}; later tests did not run."
         )
+    elif report.inconsistent:
+        text += f"\nDo not rely on this: {report.inconsistent}."
     elif report.exit_code not in (0, 1) and report.collected_ok:
         text += f"\nThe test process ended with exit code {report.exit_code}."
     return text
@@ -195,6 +204,7 @@ def _facts(report: TestReport, selector: str) -> dict[str, Any]:
         "command": report.command,
         "exit_code": report.exit_code,
         "timed_out": report.timed_out,
+        "inconsistent": report.inconsistent,
         "counts": report.counts,
         "failed": report.having("failed", "error"),
         "passed": len(report.having("passed")),
