@@ -29,7 +29,7 @@ from reapair.agent.result import INFRASTRUCTURE, Choice, ExitReason, Result, Tot
 from reapair.agent.run import Run, RunError
 from reapair.agent.session import Session, digest
 from reapair.agent.turns import finished
-from reapair.agent.workspace import Workspace
+from reapair.agent.workspace import Workspace, last_patch
 from reapair.sandbox import SandboxError
 from reapair.sandbox.hostgit import GitStore
 
@@ -76,6 +76,7 @@ class Attempts:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _live: dict[int, Session] = field(default_factory=dict)
     _results: dict[int, Result] = field(default_factory=dict)
+    _patches: dict[int, bytes] = field(default_factory=dict)
     _failures: list[tuple[ExitReason, str]] = field(default_factory=list)
     _used: int = 0
     _superseded: bool = False
@@ -170,8 +171,9 @@ class Attempts:
                 self._used += _tokens(self._results[number].usage)
             else:
                 self._work(run, number, slot)
+            self._patches[number] = patch = last_patch(run)
         done = self._results.get(number)
-        if done and whole.settings.early_stop and is_good_enough(done.verdict, _patch(done)):
+        if done and whole.settings.early_stop and is_good_enough(done.verdict, patch):
             self._supersede()
 
     def _work(self, run: Run, number: int, slot: int) -> None:
@@ -253,6 +255,7 @@ class Attempts:
         self._superseded = True
         while live := list(self._live.values()):
             for session in live:
+                session.superseded = True
                 session.cancel.request()
                 session.workspace.close()
                 # Again and again: an attempt may just be about to send a request.
@@ -266,9 +269,9 @@ class Attempts:
         if self._chosen():
             return {}
         entries = [
-            Entry(number, result, _patch(result))
+            Entry(number, result, self._patches[number])
             for number, result in sorted(self._results.items())
-            if result.exit_reason not in INFRASTRUCTURE or _patch(result).strip()
+            if result.exit_reason not in INFRASTRUCTURE or self._patches[number].strip()
         ]
         if not entries:
             raise self._problem()
@@ -321,8 +324,3 @@ class Attempts:
 
 def _tokens(totals: Totals) -> int:
     return totals.prompt_tokens + totals.completion_tokens
-
-
-def _patch(result: Result) -> bytes:
-    file = result.directory / "patch.diff"
-    return file.read_bytes() if file.exists() else b""

@@ -33,7 +33,8 @@ class Session:
 
     `issue` is the text to solve; `started` is on the monotonic clock. Where several attempts are
     made, `part` says whether this is one of them or the choice between them, and `spent` returns
-    the tokens that all of them have used. `own_tools` are the user's, offered after the profile's.
+    the tokens that all of them have used; `superseded` says that another one has won. `own_tools`
+    are the user's, offered after the profile's.
     """
 
     run: Run
@@ -45,6 +46,7 @@ class Session:
     started: float = field(default_factory=time.monotonic)
     part: Literal["whole", "attempt", "choice"] = "whole"
     spent: Callable[[], int] | None = None
+    superseded: bool = False
     own_tools: Sequence[Tool[Any]] = ()
 
     def __post_init__(self) -> None:
@@ -102,7 +104,7 @@ class Session:
 
     def save_prompt(self) -> None:
         """Let the server keep what it has read, for the next life of this run."""
-        if self.history.messages and isinstance(self.model, Client):
+        if self.history.messages and not self.superseded and isinstance(self.model, Client):
             self.model.save(self._saved_as)
 
     @property

@@ -154,8 +154,7 @@ class Workspace:
 
     def recorded_patch(self) -> bytes:
         """Return the last change that was logged; empty when there is none."""
-        trees = self._run.of_kind("tree")
-        return (self._run.directory / trees[-1].data["file"]).read_bytes() if trees else b""
+        return last_patch(self._run)
 
     def start_baseline(self) -> None:
         """Run the suite on the untouched snapshot, in the background and in its own sandbox."""
@@ -207,3 +206,9 @@ class Workspace:
             sandbox.close()
         self._open.clear()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def last_patch(run: Run) -> bytes:
+    """Return the last change that was logged in a run; empty when there is none."""
+    trees = run.of_kind("tree")
+    return (run.directory / trees[-1].data["file"]).read_bytes() if trees else b""
