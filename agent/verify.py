@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from reapair.agent.proof import reproduction
 from reapair.agent.proof.changes import Change
 from reapair.agent.proof.sides import Sides
+from reapair.agent.proof.special_cases import special_cases
 from reapair.agent.proof.suites import (
     MOST_FILES,
     complete,
@@ -62,7 +63,10 @@ def verify(
     except ValueError as problem:
         return Evidence(verdict=Verdict.REFUTED, problem=f"The patch does not apply: {problem}")
     proof = _Proof(sides, baseline, workspace.named_tests)
-    proof.judge()
+    try:
+        proof.judge()
+    finally:
+        sides.close()
     return proof.evidence
 
 
@@ -82,6 +86,7 @@ class _Proof:
         """Gather the evidence in the order of what it costs, and end with the verdict."""
         evidence, changes = self.evidence, self.sides.changes
         evidence.tricks = [said for change in changes for said in _tricks(change)]
+        evidence.tricks += special_cases(changes)
         evidence.violations = breakages(changes)
         evidence.warnings = leftovers(changes)
         if evidence.violations:
@@ -125,7 +130,7 @@ class _Proof:
         """Run the tests nearest to the change first; what breaks there refutes it at once."""
         files = self.sides.affected[:MOST_FILES] if self.sides.product else []
         files = [file for file in files if _of_files(baseline, [file]).statuses]
-        if not files:
+        if not files or self._all_affected(baseline):
             return True
         [report], reached = self.sides.watch("patched", files)
         self.reached.append(reached)
@@ -136,12 +141,25 @@ class _Proof:
             self._refute(broken, known, report)
         return not broken
 
+    def _all_affected(self, baseline: TestReport) -> bool:
+        """Tell whether the whole suite is what is nearest to the change."""
+        near = set(self.sides.affected[:MOST_FILES])
+        return self.evidence.scope == "full" and near.issuperset(
+            test.partition("::")[0] for test in baseline.statuses
+        )
+
     def _suite(self, baseline: TestReport) -> TestReport | None:
         """Run the suite with the patch; None when that refutes it."""
         evidence, selectors = self.evidence, ["all"]
         if evidence.scope == "sampled" and self.baseline:
             selectors = self._sample(self.baseline)
-        after = self.sides.run("patched", selectors) if self.sides.product else baseline
+        if not self.sides.product:
+            after = baseline
+        elif self._all_affected(baseline):
+            [after], reached = self.sides.watch("patched", selectors)
+            self.reached.append(reached)
+        else:
+            after = self.sides.run("patched", selectors)
         evidence.suite = counts(baseline, after)
         evidence.suite.command = baseline.command
         if not complete(after):

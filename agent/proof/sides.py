@@ -45,11 +45,16 @@ class Sides:
         self._snapshot = snapshot
         self._seconds = seconds
         self._seen: set[str] | None = None
-        with self._sandbox(b"") as sandbox:
-            changes = with_before_texts(read_changes(patch), sandbox)
-            self.affected = affected(sandbox, changes)
-            self._apply(sandbox, patch)
-            self.changes = judged(with_after(changes, sandbox), workspace.runner.command)
+        # Nothing has run in it when it has been read, so that the first run may have it.
+        self._ready: Sandbox | None = workspace.fresh(snapshot)
+        changes = with_before_texts(read_changes(patch), self._ready)
+        self.affected = affected(self._ready, changes)
+        try:
+            self._apply(self._ready, patch)
+        except ValueError:
+            self.close()
+            raise
+        self.changes = judged(with_after(changes, self._ready), workspace.runner.command)
         self.product = joined(self.changes, support=False)
         self.tests = joined(self.changes, support=True)
         self._parts: dict[Side, bytes] = {
@@ -58,6 +63,7 @@ class Sides:
             "tests": self.tests,
             "whole": self.product + self.tests,
         }
+        self._patch_side: Side = "whole" if self.tests else "patched"
         self._targets = {c.path: targets(c) for c in self.product_code if c.python}
 
     @property
@@ -78,7 +84,7 @@ class Sides:
     def repeat(self, side: Side, selectors: Sequence[str], times: int) -> list[TestReport]:
         """Run the same tests several times in one fresh sandbox."""
         runner = self._workspace.runner
-        with self._sandbox(self._parts[side]) as sandbox:
+        with self._sandbox(side) as sandbox:
             return [run_each(runner, sandbox, selectors, self._seconds) for _ in range(times)]
 
     def watch(
@@ -90,7 +96,7 @@ class Sides:
             again: run them a second time without watching.
         """
         runner = self._workspace.runner
-        with self._sandbox(self._parts[side]) as sandbox:
+        with self._sandbox(side) as sandbox:
             probed = Probed(sandbox, self._targets)
             watched = [probed, sandbox] if again else [probed]
             reports = [run_each(runner, each, selectors, self._seconds) for each in watched]
@@ -98,13 +104,23 @@ class Sides:
         return reports, None if seen is None else bool(seen)
 
     @contextmanager
-    def _sandbox(self, patch: bytes) -> Iterator[Sandbox]:
-        sandbox = self._workspace.fresh(self._snapshot)
+    def _sandbox(self, side: Side) -> Iterator[Sandbox]:
+        ready = self._ready if side == self._patch_side else None
+        sandbox = ready or self._workspace.fresh(self._snapshot)
         try:
-            self._apply(sandbox, patch)
+            if ready:
+                self._ready = None
+            else:
+                self._apply(sandbox, self._parts[side])
             yield sandbox
         finally:
             self._workspace.discard(sandbox)
+
+    def close(self) -> None:
+        """Give back the sandbox that no run has taken."""
+        if self._ready:
+            self._workspace.discard(self._ready)
+            self._ready = None
 
     def _apply(self, sandbox: Sandbox, patch: bytes) -> None:
         if patch and (problem := self._snapshot.apply(sandbox, patch)):
