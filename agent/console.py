@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from reapair.agent.result import Result, Verdict
+from reapair.agent.result import Result, Totals, Verdict
 from reapair.agent.run import read_events
 from reapair.sandbox.gitdiff import split
 from reapair.sandbox.policy import changed_files
@@ -210,8 +210,9 @@ class Screen:
         self._line(
             f"{event.step:>3}  {prompt:>7} prompt, {cached:>7} reused, {prompt - cached:>6} "
             f"recomputed, {usage['completion_tokens'] or 0:>6} generated ("
-            f"{usage['reasoning_tokens'] or 0} reasoning), {_speed(usage, 'prefill')} prefill, "
-            f"{_speed(usage, 'decode')} decode"
+            f"{usage['reasoning_tokens'] or 0} reasoning, "
+            f"{usage.get('generated_reused_tokens') or 0} of the last answer reused), "
+            f"prefill {_pace(usage, 'prefill')}, decode {_pace(usage, 'decode')}"
         )
 
     def result(self, result: Result, directory: str) -> None:
@@ -266,9 +267,10 @@ def _choice(result: Result) -> list[str]:
     return [*lines, result.choice.why]
 
 
-def _speed(usage: dict[str, Any], phase: str) -> str:
-    speed = usage[f"{phase}_tokens_per_second"]
-    return f"{speed:.0f} tokens/s" if speed else "?"
+def _pace(usage: dict[str, Any], phase: str) -> str:
+    seconds, speed = usage.get(f"{phase}_seconds"), usage[f"{phase}_tokens_per_second"]
+    took = "?" if seconds is None else f"{seconds:.2f} s"
+    return f"{took} at {speed:.0f} tokens/s" if speed else took
 
 
 def _call(name: str, arguments: dict[str, Any]) -> str:
@@ -299,14 +301,17 @@ def _evidence(result: Result) -> list[str]:
     lines += [*evidence.warnings[:10], *evidence.notes[:10]]
     if evidence.problem:
         lines.append(evidence.problem)
-    used = result.usage
-    cached = (
-        f" ({100 * used.cached_tokens // used.prompt_tokens} % reused)"
-        if used.prompt_tokens
-        else ""
-    )
-    lines.append(
-        f"{result.steps} steps, {used.requests} requests, {used.prompt_tokens} prompt tokens"
-        f"{cached}, {used.completion_tokens} generated"
-    )
-    return lines
+    return [*lines, f"{result.steps} steps, {_cost(result.usage)}"]
+
+
+def _cost(used: Totals) -> str:
+    """Say what the model's work took: tokens sent, reused, recomputed, generated, and seconds."""
+    said = f"{used.requests} requests, {used.prompt_tokens} prompt tokens"
+    if used.prompt_tokens:
+        said += f" ({100 * used.cached_tokens // used.prompt_tokens} % reused"
+        said += f", {used.recomputed_tokens} recomputed)"
+    said += f", {used.completion_tokens} generated"
+    if used.generated_reused_tokens:
+        said += f" ({used.generated_reused_tokens} of them reused)"
+    seconds = used.prefill_seconds, used.decode_seconds
+    return said + (", {:.1f} s prefill, {:.1f} s decode".format(*seconds) if any(seconds) else "")

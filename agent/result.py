@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Literal
@@ -126,12 +127,32 @@ class Evidence(BaseModel):
 
 
 class Totals(BaseModel):
-    """Tokens of a whole run, as far as the server told them."""
+    """Tokens and seconds of a whole run, as far as the server told them.
+
+    Of the `prompt_tokens` that were sent, the server had `cached_tokens`, among them
+    `generated_reused_tokens` that the model had written itself, and read `recomputed_tokens`.
+    """
 
     requests: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    recomputed_tokens: int = 0
     completion_tokens: int = 0
+    generated_reused_tokens: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+    def add(self, usage: Mapping[str, float | None]) -> None:
+        """Add what one request took, as its event has it."""
+        self.requests += 1
+        prompt, cached = int(usage.get("prompt_tokens") or 0), int(usage.get("cached_tokens") or 0)
+        self.prompt_tokens += prompt
+        self.cached_tokens += cached
+        self.recomputed_tokens += prompt - cached
+        self.completion_tokens += int(usage.get("completion_tokens") or 0)
+        self.generated_reused_tokens += int(usage.get("generated_reused_tokens") or 0)
+        for name in ("prefill_seconds", "decode_seconds"):
+            setattr(self, name, round(getattr(self, name) + (usage.get(name) or 0.0), 3))
 
 
 class Candidate(BaseModel):

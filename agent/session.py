@@ -171,11 +171,7 @@ class Session:
         totals = Totals()
         for event in self.run.events:
             if event.kind in ("response", "discarded"):
-                usage = event.data["usage"]
-                totals.requests += 1
-                totals.prompt_tokens += usage["prompt_tokens"] or 0
-                totals.cached_tokens += usage["cached_tokens"] or 0
-                totals.completion_tokens += usage["completion_tokens"] or 0
+                totals.add(event.data["usage"])
         return totals
 
 

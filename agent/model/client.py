@@ -24,6 +24,7 @@ from reapair.agent.model.types import (
     Progress,
     RequestOptions,
     Server,
+    Usage,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ class Client:
         self._hangup = Hangup()
         self._openai: openai.OpenAI | None = None
         self._counter = counting.Counter(server)
+        self._rendering = request.Rendering(request.render)
         self._asked_again = False
+        self._before: Usage | None = None
         self._told = threading.Event()
         self._told.set()
 
@@ -161,6 +164,7 @@ class Client:
             max_tokens=self._max_tokens,
             seed=self._seed,
             overrides=self._overrides,
+            rendering=self._rendering,
         )
         # For servers that have no limit of their own on thinking, or were started without it.
         longest = 6.0 * request.thinking_budget(self._server, options)
@@ -198,8 +202,12 @@ class Client:
     ) -> Answer:
         """Notice a context that is full where the server does not say so; learn from the usage."""
         usage, context = answer.usage, self._server.context_tokens
-        if usage.prompt_tokens is None:
+        prompt_tokens = usage.prompt_tokens
+        if prompt_tokens is None:
             return answer
+        reused = counting.generated_reused(usage, self._before)
+        self._before = usage = replace(usage, generated_reused_tokens=reused)
+        answer = replace(answer, usage=usage)
         if self._server.kind in SILENT_CUTTERS and self._counter.was_cut(messages, tools, usage):
             detail = "the server cut the prompt silently to fit its context"
             return Answer(Outcome.OVERFLOW, usage=usage, detail=detail)
@@ -207,7 +215,7 @@ class Client:
         if context is None:
             self._learn_context()
         elif answer.outcome is Outcome.TRUNCATED:
-            total = usage.prompt_tokens + (usage.completion_tokens or 0)
+            total = prompt_tokens + (usage.completion_tokens or 0)
             if total >= context - 1:
                 return replace(answer, outcome=Outcome.OVERFLOW, detail="the context is full")
         return answer

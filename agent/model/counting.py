@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.model.connection import server_root
+from reapair.agent.model.memo import PerMessage
 from reapair.agent.model.reply import Reply
 from reapair.agent.model.request import prompt
 from reapair.agent.model.types import Message, Server, Usage
@@ -26,6 +27,7 @@ class Counter:
         self._characters_per_token = 3.0  # too low on purpose until the first answer
         self._last: tuple[int, int] | None = None
         self._server_counts = server.kind in ("llama.cpp", "vllm")
+        self._lengths = PerMessage(_length), PerMessage(_length)
 
     def count(
         self,
@@ -42,14 +44,14 @@ class Counter:
 
     def estimate(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
         """Return the size of the prompt in tokens by our own reckoning."""
-        return int(_characters(messages, tools) / self._characters_per_token) + 1
+        return int(self._characters(messages, tools) / self._characters_per_token) + 1
 
     def learn(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]], usage: Usage
     ) -> None:
         """Calibrate the estimate by a prompt whose size the server told."""
         if usage.prompt_tokens:
-            characters = _characters(messages, tools)
+            characters = self._characters(messages, tools)
             self._characters_per_token = max(characters / usage.prompt_tokens, 0.5)
             self._last = (characters, usage.prompt_tokens)
 
@@ -60,7 +62,13 @@ class Counter:
         if self._last is None or usage.prompt_tokens is None:
             return False
         characters, tokens = self._last
-        return _characters(messages, tools) >= characters and usage.prompt_tokens < 0.9 * tokens
+        return (
+            self._characters(messages, tools) >= characters and usage.prompt_tokens < 0.9 * tokens
+        )
+
+    def _characters(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
+        of_messages, of_tools = self._lengths
+        return sum(of_messages(messages)) + sum(of_tools(tools))
 
     def _ask(
         self,
@@ -107,7 +115,25 @@ def usage(reply: Reply) -> Usage:
         prefill_tokens_per_second=_prefill_speed(reply, prompt_tokens, cached),
         decode_tokens_per_second=_decode_speed(reply, completion),
         seconds_to_first_token=reply.seconds_to_first_token,
+        prefill_seconds=_seconds(reply.timings.get("prompt_ms"), reply.seconds_to_first_token),
+        decode_seconds=_seconds(
+            reply.timings.get("predicted_ms"), reply.seconds - (reply.seconds_to_first_token or 0.0)
+        ),
     )
+
+
+def generated_reused(now: Usage, before: Usage | None) -> int | None:
+    """Return how much of the answer before the server did not have to read again."""
+    if now.cached_tokens is None or before is None or before.prompt_tokens is None:
+        return None
+    beyond = now.cached_tokens - before.prompt_tokens
+    return max(0, min(beyond, before.completion_tokens or 0))
+
+
+def _seconds(told_ms: Any, measured: float | None) -> float | None:
+    """Return the server's own figure, else what our clock says."""
+    seconds = told_ms / 1000 if isinstance(told_ms, int | float) else measured
+    return None if seconds is None else round(seconds, 4)
 
 
 def _reasoning_tokens(reply: Reply, completion: int | None) -> int | None:
@@ -137,10 +163,10 @@ def _decode_speed(reply: Reply, completion: int | None) -> float | None:
     return completion / seconds
 
 
-def _characters(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
+def _length(entry: dict[str, Any]) -> int:
     # Reasoning is stored under two names and rendered once.
-    once = [{k: v for k, v in message.items() if k != "reasoning"} for message in messages]
-    return len(json.dumps([once, list(tools)], ensure_ascii=False))
+    once = {key: value for key, value in entry.items() if key != "reasoning"}
+    return len(json.dumps(once, ensure_ascii=False))
 
 
 def _inside(values: dict[str, Any], key: str) -> dict[str, Any]:

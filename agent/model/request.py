@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reapair.agent.model import control
+from reapair.agent.model.memo import PerMessage
 from reapair.agent.model.types import Message, RequestOptions, Server
+
+Rendering = PerMessage[Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def body(
     max_tokens: int | None,
     seed: int,
     overrides: Mapping[str, Any],
+    rendering: Rendering | None = None,
 ) -> dict[str, Any]:
     """Return the JSON body of a chat request. An override of None takes a field out."""
     settings = profile(server.family or server.model)
@@ -90,7 +94,7 @@ def body(
     # The budget for thinking leaves room for the call itself.
     budget = min(thinking_budget(server, options), limit // 2) if options.thinking else None
     request = {
-        **prompt(server, messages, tools, thinking=options.thinking),
+        **prompt(server, messages, tools, thinking=options.thinking, rendering=rendering),
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "max_tokens": limit,
@@ -116,9 +120,13 @@ def prompt(
     tools: Sequence[dict[str, Any]],
     *,
     thinking: bool,
+    rendering: Rendering | None = None,
 ) -> dict[str, Any]:
-    """Return the part of the body that decides the prompt: model, messages, tools, template."""
-    rendered = [render(message) for message in messages]
+    """Return the part of the body that decides the prompt: model, messages, tools, template.
+
+    A `rendering` that is used again renders only what is new in the conversation.
+    """
+    rendered = (rendering or Rendering(render))(messages)
     if not is_known(server.family or server.model):
         # Templates of other families refuse a system message that is not the first.
         rendered[1:] = [{**m, "role": "user"} if m["role"] == "system" else m for m in rendered[1:]]

@@ -51,15 +51,22 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and speed of one request. None where neither the server nor we could know."""
+    """Tokens and speed of one request. None where neither the server nor we could know.
+
+    `cached_tokens` are those of the prompt that the server had already; among them are
+    `generated_reused_tokens`, which the model itself had written in the answer before.
+    """
 
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
+    generated_reused_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
     prefill_tokens_per_second: float | None = None
     decode_tokens_per_second: float | None = None
     seconds_to_first_token: float | None = None
+    prefill_seconds: float | None = None
+    decode_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

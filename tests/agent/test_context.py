@@ -16,9 +16,12 @@ def _call(call_id: str) -> dict[str, Any]:
 
 def _episode(run: Run) -> None:
     run.append("request", 1, messages=[{"role": "system", "content": "s"}])
-    run.append("response", 1, message={"role": "assistant"}, calls=[_call("a"), _call("b")])
+    answer = {"outcome": "tool_calls", "usage": {}, "finish_reason": None, "salvaged": False,
+              "detail": ""}  # fmt: skip
+    calls = [_call("a"), _call("b")]
+    run.append("response", 1, message={"role": "assistant"}, calls=calls, **answer)
     run.append("tool_intent", 1, call_id="a", name="read", arguments={})
-    run.append("tool_result", 1, call_id="a", content="A", ok=True, data={})
+    run.append("tool_result", 1, call_id="a", name="read", content="A", ok=True, data={})
     run.append("tool_intent", 1, call_id="b", name="read", arguments={})
 
 

@@ -11,7 +11,7 @@ import pytest
 from reapair.agent.model import counting
 from reapair.agent.model.outcomes import classify
 from reapair.agent.model.reply import Reply, ServerError, StreamReader, read_body
-from reapair.agent.model.types import Answer, Outcome, Progress
+from reapair.agent.model.types import Answer, Outcome, Progress, Usage
 from support.scripted_server import ScriptedServer
 from support.sse import CAPTURES, TOOLS, chunks, tool
 
@@ -206,3 +206,14 @@ def test_speeds_come_from_our_own_clock_where_the_server_tells_none() -> None:
     usage = counting.usage(reply)
     assert usage.prefill_tokens_per_second == pytest.approx(110)
     assert usage.decode_tokens_per_second == pytest.approx(10)
+    assert (usage.prefill_seconds, usage.decode_seconds) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("cached", "reused"), [(90, 0), (100, 0), (120, 20), (150, 30), (None, None)]
+)
+def test_what_is_reused_of_an_answer(cached: int | None, reused: int | None) -> None:
+    before = Usage(prompt_tokens=100, completion_tokens=30)
+    now = Usage(prompt_tokens=160, cached_tokens=cached)
+    assert counting.generated_reused(now, before) == reused
+    assert counting.generated_reused(now, None) is None
