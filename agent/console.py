@@ -227,7 +227,7 @@ class Screen:
         for line in [*_evidence(result), *_choice(result)]:
             self._line(f"  {line}")
         if result.branch:
-            self._line(f"  branch {result.branch}: git diff HEAD...{result.branch}")
+            self._line(f"  branch {result.branch}")
         if result.applied:
             self._line("  applied to the work tree")
         if result.patch_file:
@@ -235,11 +235,27 @@ class Screen:
         if result.note:
             self._line(f"  {result.note}", "yellow")
         self._line(f"  run kept in {directory}", "dim")
+        for purpose, command in _commands(result):
+            self._line(f"  {purpose:<6} {command}")
 
     def _diff(self, patch: str) -> None:
         for line in patch.splitlines():
             style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
             self._line(line, style)
+
+
+def _commands(result: Result) -> list[tuple[str, str]]:
+    """Return what people do next with a change: look at it, take it, or take it back."""
+    if not result.files:
+        return []
+    run = result.run_id
+    if result.applied:
+        return [("look:", "git diff"), ("undo:", f"agent undo {run}")]
+    if result.branch:
+        look, undo = f"git diff HEAD...{result.branch}", f"git branch -D {result.branch}"
+        return [("look:", look), ("apply:", f"agent apply {run}"), ("undo:", undo)]
+    look, undo = f"agent show {run}", f"agent undo {run}"
+    return [("look:", look), ("apply:", f"agent apply {run}"), ("undo:", undo)]
 
 
 def _own_tests_first(result: Result) -> str:
