@@ -85,7 +85,7 @@ def prepare(
         environment,
         recipe.directory,
         own_tests or recipe.test_command,
-        (*recipe.notes, *notes),
+        (*recipe.notes, *notes, *engine.caveats()),
         failure,
     )
 

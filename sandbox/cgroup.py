@@ -58,16 +58,20 @@ def control_group(limits: Limits) -> ControlGroup | None:
         "memory.swap.max": 0,
         "memory.limit_in_bytes": limits.memory,
     }
+    bounded = set()
     try:
         for folder in group.folders:
             folder.mkdir()
             for setting, value in settings.items():
                 if (folder / setting).exists():
                     (folder / setting).write_text(str(value))
+                    bounded.add(setting.partition(".")[0])
     except OSError:
-        group.remove()
-        return None
-    return group if group.folders else None
+        bounded.clear()
+    if bounded == {"memory", "pids"}:
+        return group
+    group.remove()  # without both controllers it would only seem to be a bound
+    return None
 
 
 def _parents() -> list[Path]:

@@ -22,14 +22,14 @@ from reapair.sandbox.environment import (
     environment_key,
     install,
 )
-from reapair.sandbox.labels import HOST, PREFIX, boot_id, orphaned
+from reapair.sandbox.labels import HOST, boot_id, orphaned
 from reapair.sandbox.output import Listener, by_line
+from reapair.sandbox.prune import ENVIRONMENTS, IMAGE_LABEL, prune_images
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 _API_SECONDS = 120
-_IMAGE_LABEL = PREFIX + "image"
 
 _FROM_USER = f"""FROM {{image}}
 USER 0:0
@@ -145,7 +145,7 @@ class DockerEngine(Engine):
         return self._sandbox(environment.reference, run_id)
 
     def sweep(self) -> None:
-        """Remove containers and volumes of this host whose owner is dead."""
+        """Remove containers and volumes of this host whose owner is dead, and old environments."""
         from docker.errors import DockerException
 
         mine = {"label": HOST}
@@ -157,6 +157,7 @@ class DockerEngine(Engine):
             for volume in api.volumes(filters=mine)["Volumes"] or []:
                 if orphaned(volume["Labels"]):
                     api.remove_volume(volume["Name"])
+            prune_images(api)
 
     def _sandbox(self, image: str, run_id: str, **options: Any) -> DockerSandbox:
         return DockerSandbox(self.connect, image, run_id, kind=self.kind, **options)
@@ -169,7 +170,7 @@ class DockerEngine(Engine):
         listener: Listener | None,
     ) -> Environment:
         tag = environment_key(self.base_image(), command, key)
-        name = f"reapair-environment:{tag}"
+        name = f"{ENVIRONMENTS}:{tag}"
         if self._image_id(name):
             return Environment(name, reused=True)
         with self._sandbox(self.base_image(), "setup", setup=True, listener=listener) as sandbox:
@@ -177,9 +178,9 @@ class DockerEngine(Engine):
             sandbox.exec("rm -rf /tmp/* /tmp/.[!.]* ~/.cache/pip", timeout=300)
             sandbox.api.commit(
                 sandbox.container,
-                "reapair-environment",
+                ENVIRONMENTS,
                 tag,
-                changes=f"LABEL {_IMAGE_LABEL}=environment",
+                changes=f"LABEL {IMAGE_LABEL}=environment",
             )
         return Environment(name)
 
@@ -233,7 +234,7 @@ class DockerEngine(Engine):
                         tag=name,
                         rm=True,
                         forcerm=True,
-                        labels={_IMAGE_LABEL: repository},
+                        labels={IMAGE_LABEL: repository},
                         decode=True,
                     )
                 )

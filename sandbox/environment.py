@@ -84,6 +84,10 @@ class Engine(ABC):
     def sweep(self) -> None:
         """Remove what owners that died on this host have left behind, and nothing else."""
 
+    def caveats(self) -> list[str]:
+        """Return what people should know about sandboxes of this engine, one line each."""
+        return []
+
 
 def environment_key(base: str, setup_command: str, key: bytes) -> str:
     """Return the name under which an environment is kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from reapair.sandbox.guard import Guard, overfull
 from reapair.sandbox.limits import COMMAND_ENVIRONMENT, SEALED_PROBE, TMP, Limits
 from reapair.sandbox.output import HeadTail, Listener, by_line
 from reapair.sandbox.process import Job, run
+from reapair.sandbox.prune import outdated
 from reapair.sandbox.results import result, unusable
 
 VENV = "/opt/venv"
@@ -204,6 +206,7 @@ class HostedEngine(Engine):
             return Environment("")
         kept = self._place(setup_command, key)
         if kept.is_dir():
+            os.utime(kept)  # by which the sweep sees that it is used
             return Environment(str(kept), reused=True)
         python = self._empty_python()
         if python is None:
@@ -248,5 +251,21 @@ class HostedEngine(Engine):
         return self._make(run_id, Path(reference) if reference else None)
 
     def sweep(self) -> None:
-        """Remove the directories of this host's dead owners."""
+        """Remove the directories of this host's dead owners, and environments not used lately."""
         directories.sweep()
+        kept = (directories.cache() / "environments").glob("*")
+        with contextlib.suppress(FileNotFoundError):  # somebody else sweeps at the same time
+            for old in outdated({str(place): place.stat().st_mtime for place in kept}):
+                directories.remove_tree(Path(old))
+
+    def caveats(self) -> list[str]:
+        """Say where only single processes are bounded."""
+        group = control_group(Limits())
+        if group is None:
+            what = "nothing" if self.kind == "none" else "only each single process"
+            return [
+                f"No control group can be made here: {what} is bounded in memory. "
+                "As root, or in a session of systemd, all are together."
+            ]
+        group.remove()
+        return []

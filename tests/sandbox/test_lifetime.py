@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -15,11 +16,12 @@ import pytest
 from conftest import require
 from docker.errors import NotFound
 
-from reapair.sandbox import directories, labels
+from reapair.sandbox import cgroup, directories, labels
 from reapair.sandbox.base import SandboxError
 from reapair.sandbox.docker import DockerSandbox
 from reapair.sandbox.docker_engine import DockerEngine
 from reapair.sandbox.engines import choose
+from reapair.sandbox.limits import Limits
 from support.sandboxes import Make, Missing
 
 pytestmark = pytest.mark.engine
@@ -28,6 +30,7 @@ _OWNER = """
 import sys
 sys.path[:0] = {path}
 from reapair.sandbox.engines import choose
+from reapair.sandbox.limits import Limits
 from reapair.sandbox.environment import Environment
 engine = choose({kind!r})
 plain = getattr(engine, "base_image", str)()
@@ -228,3 +231,16 @@ def test_a_tree_without_permissions_can_still_be_removed(tmp_path: Path) -> None
 def test_labels_of_this_process_are_not_orphaned() -> None:
     assert not labels.orphaned(json.loads(json.dumps(labels.owner_labels("run"))))
     assert not labels.orphaned({})
+
+
+def test_a_group_that_bounds_nothing_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with both versions, the second has none of the controllers."""
+    unified = Path("/sys/fs/cgroup/unified")
+    if not os.access(unified, os.W_OK) or "memory" in (unified / "cgroup.controllers").read_text():
+        pytest.skip("there is no empty hierarchy of the second version here")
+    monkeypatch.setattr(cgroup, "_ROOT", unified)
+    before = set(unified.iterdir())
+    assert cgroup.control_group(Limits()) is None
+    assert set(unified.iterdir()) == before
+    (said,) = choose("bubblewrap").caveats()
+    assert "control group" in said
