@@ -139,8 +139,8 @@ def test_merges_and_shallow_clones_have_a_past(
     git(repository, "merge", "-q", "--no-ff", "-m", "merge", "side")
     take(repository).load(local)
     assert run(local, "git describe --tags").startswith("v2-2-g")
-    git(tmp_path, "clone", "-q", "--depth=2", f"file://{repository}", "shallow")
-    take(tmp_path / "shallow").load(local)
+    git(tmp_path, "clone", "-q", "--depth=2", f"file://{repository}", "other/shallow")
+    take(tmp_path / "other/shallow").load(local)
     assert run(local, "git rev-list --all --count && git fsck") == "3\n"
 
 
