@@ -34,12 +34,12 @@ LOOKS = [turn("read", path="calc.py", start_line=line) for line in range(1, 7)]
 
 
 def scripts(task: Task) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return what the right attempt does, and what all others do: a fix that fixes nothing."""
+    """Return what the right attempt does, and what all others do: no fix, after a long search."""
     anchor = "assert 0 <= clamp(value, 0, 10) <= 10"
     path, old, _ = task.gold[0]
     right = script(task, [("test_calc.py", anchor, anchor + TEST), *task.gold])
     wrong = script(task, [(path, old, f"{old}  # checked"), (path, "Small sums", "Small tools")])
-    return LOOKS + right, LOOKS + wrong
+    return LOOKS + right, 3 * LOOKS + wrong
 
 
 def scripted(attempts: int, *, early_stop: bool) -> tuple[Result, float]:
@@ -82,7 +82,7 @@ def main() -> None:
     for early_stop in (True, False):
         result, seconds = scripted(attempts, early_stop=early_stop)
         choice = result.choice
-        taken = f"attempt {choice.attempt}" if choice else "none"
+        taken = f"attempt {choice.attempt} of {len(choice.candidates)}" if choice else "none"
         print(
             f"{attempts} attempts, early stop {'on' if early_stop else 'off'}: {result.verdict}, "
             f"{taken} taken, {seconds:.1f} s ({seconds / alone:.2f} times one), "

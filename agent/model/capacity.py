@@ -49,7 +49,8 @@ def capacity(server: Server, wanted: int, *, api_key: str | None = None) -> Capa
     probe = Probe(server.base_url, api_key, timeout=10.0)
     with probe.client:
         if server.kind == "llama.cpp":
-            return _of_slots(probe.get(f"{probe.root}/props").dict(), context, wanted)
+            slots = probe.get(f"{probe.root}/props").dict().get("total_slots")
+            return _of_slots(slots, context, wanted, ours=_is_ours(server))
         if server.kind == "vllm":
             metrics = probe.client.get(f"{probe.root}/metrics").text
             return _of_cache(_cached_tokens(metrics) or context, context, wanted)
@@ -57,16 +58,23 @@ def capacity(server: Server, wanted: int, *, api_key: str | None = None) -> Capa
     return Capacity(min(wanted, _HOSTED_AT_ONCE) if server.kind == "other" else 1, context)
 
 
-def _of_slots(props: dict[str, object], context: int | None, wanted: int) -> Capacity:
-    slots = props.get("total_slots")
+def _of_slots(slots: object, context: int | None, wanted: int, *, ours: bool) -> Capacity:
     if not isinstance(slots, int) or slots < 1:
         return Capacity(1, context)
-    if slots == _SHARED_SLOTS and context and context > ENOUGH_TOKENS:
+    if slots == _SHARED_SLOTS and not ours and context and context > ENOUGH_TOKENS:
         # Four slots that it chose itself share one context, and each claims the whole of it; the
-        # server does not say so. With a context this large that is what they do.
+        # server does not say so. With a context this large that is what they are taken for.
         shared = _of_cache(context, context, min(wanted, slots))
         return Capacity(shared.conversations, shared.context_tokens, pinned=True)
     return Capacity(min(wanted, slots), context, pinned=True)
+
+
+def _is_ours(server: Server) -> bool:
+    """Tell whether `agent serve` keeps it: then each slot has a context of its own."""
+    from reapair.agent.serve.keep import Keeper
+
+    kept = Keeper().running()
+    return kept is not None and kept.base_url == server.base_url
 
 
 def _of_cache(tokens: int | None, context: int | None, wanted: int) -> Capacity:
