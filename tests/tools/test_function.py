@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import pytest
@@ -169,9 +170,8 @@ class NoRun(BaseModel):
     ],
 )
 def test_what_cannot_be_a_tool_is_said(source: Any, words: str) -> None:
-    with pytest.raises(ToolDefinitionError, match=".") as error:
+    with pytest.raises(ToolDefinitionError, match=re.escape(words)):
         tool(source)
-    assert words in str(error.value)
 
 
 def test_what_a_tool_gives_back_and_raises(empty: Sandbox) -> None:

@@ -9,9 +9,10 @@ from reapair.tools.outcomes import Outcome, recorded
 from reapair.tools.runners.base import Finished, Request, Tree, only
 
 _MANAGER = re.compile(
-    r"\b(?:npm|pnpm|yarn|bun)(?: (?:-s|--silent|-q))*(?: run(?:-script)?)? +"
-    r"(?P<script>t(?=\s|$)|tst(?=\s|$)|[\w:.-]+)(?: --)?(?P<rest>[^;&|\n]*)"
+    r"\b(?:npm|pnpm|yarn|bun)(?: run(?:-script)?| -s| --silent| -q)* +"
+    r"(?P<script>t(?=\s|$)|tst(?=\s|$)|[\w:.-]+)(?: --(?=\s|$))?(?P<rest>[^;&|\n]*)"
 )
+_ASSIGNED = re.compile(r"(^|[;&|]\s*)((?:\w+=[^\s;&|]+ ?)+?) $")
 _ABBREVIATED = {"t": "test", "tst": "test"}
 _WORD = re.compile(
     r"(?<![\w@./:=-])(?:npx +(?:--\S+ +)*)?(?:[\w@./-]*/)?"
@@ -20,7 +21,7 @@ _WORD = re.compile(
     r"|(?P<node>node)(?=\s[^;&|]*--test(?=[\s=]|$)))"
 )
 _HIDING = re.compile(
-    r"(?<=\s)(?:--(?:reporters?|test-reporter(?:-destination)?|bail|changedSince)"
+    r"\s+(?:--(?:reporters?|test-reporter(?:-destination)?|bail|changedSince)"
     r"(?:=\S+| +[\w./-]+)?"
     r"|--(?:silent|watch(?:All)?|onlyChanged|onlyFailures|lastCommit|changed|ui|forbid-only)"
     r"(?:=\S+)?|-[bow](?=\s|$)|-R +\S+)"
@@ -99,7 +100,9 @@ def _resolved(command: str, tree: Tree) -> str:
         if before := scripts.get(f"pre{name}"):
             text = f"{before} && {text}"
         text += found["rest"].rstrip()
-        command = f"{command[: found.start()]}{text}{command[found.end() :]}"
+        # What is set for npm holds for every part of the script.
+        head = _ASSIGNED.sub(r"\1export \2; ", command[: found.start()])
+        command = f"{head}{text}{command[found.end() :]}"
     return command
 
 
