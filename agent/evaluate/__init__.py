@@ -1,0 +1,1 @@
+"""Benchmark instances in, predictions and grades out."""

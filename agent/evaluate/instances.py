@@ -1,0 +1,231 @@
+"""Reads benchmark instances, whichever of the common schemas they are written in.
+
+SWE-smith: `patch` is the BUG and the state is a branch named like the instance; SWE-bench and
+SWE-rebench: `patch` is the fix, `test_patch` brings the hidden tests, the state is `base_commit`;
+Harbor: a directory with `task.toml`. A directory with `instance.json` holds one instance with its
+repository as an archive beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Schema = Literal["swe-smith", "swe-bench", "swe-rebench", "harbor"]
+
+WORK_DIRECTORY = "/testbed"
+
+
+class InstanceError(Exception):
+    """The tasks can't be read. The message says which one and why."""
+
+
+class Instance(BaseModel):
+    """One task: an issue, a repository's state, and what is hidden until it is graded.
+
+    Attributes:
+        id: told apart from all others of the set by this alone.
+        problem_statement: all that the model is told.
+        repo: the repository's name, `owner/name`.
+        base_commit: the state's commit or branch; "" where archive or image are the state.
+        image: container image that holds the state and its environment; "" where there is none.
+        archive: file with the state, or a directory that is it; None where there is none.
+        top: folder of the archive that is the repository.
+        bug_patch: what put the bug in; the solution is its reverse. Hidden.
+        gold_patch: the solution. Hidden.
+        test_patch: brings the hidden tests. Hidden.
+        fail_to_pass, pass_to_pass: test ids that decide. Hidden.
+        test_command: runs the suite; "" where the repository shows it.
+        setup_command: installs what the tests need; "" where the repository shows it.
+        timeout: seconds that the suite may take.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(pattern=r"^[\w.@+=-]{1,200}$")
+    schema_name: Schema
+    problem_statement: str
+    repo: str = ""
+    base_commit: str = ""
+    image: str = ""
+    archive: Path | None = None
+    top: str = "."
+    bug_patch: str = ""
+    gold_patch: str = ""
+    test_patch: str = ""
+    fail_to_pass: list[str] = Field(default_factory=list)
+    pass_to_pass: list[str] = Field(default_factory=list)
+    test_command: str = ""
+    setup_command: str = ""
+    timeout: float = 1800.0
+
+
+def read_instances(source: Path) -> Iterator[Instance]:
+    """Yield the instances of a file (JSON Lines, JSON, Parquet) or directory, one at a time.
+
+    Raises InstanceError for a source that holds none, or a task that can't be understood.
+    """
+    if not source.exists():
+        raise InstanceError(f"There is no {source}. Give a file or directory with tasks.")
+    if source.is_dir():
+        yield from _of_directory(source)
+        return
+    for number, row in enumerate(_rows(source), 1):
+        yield _of_row(row, f"{source.name}, row {number}", source.parent)
+
+
+def _of_directory(directory: Path) -> Iterator[Instance]:
+    one = _one_task(directory)
+    if one:
+        yield one
+        return
+    found = False
+    for child in sorted(directory.iterdir()):
+        if child.is_dir() and (task := _one_task(child)):
+            found = True
+            yield task
+    if not found:
+        raise InstanceError(
+            f"{directory} holds no tasks: no folder with an instance.json or a task.toml."
+        )
+
+
+def _one_task(directory: Path) -> Instance | None:
+    if (directory / "instance.json").is_file():
+        row = _json((directory / "instance.json").read_text("utf-8"), str(directory))
+        return _of_row(row, directory.name, directory)
+    if (directory / "task.toml").is_file():
+        return _of_harbor(directory)
+    return None
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    if file.suffix == ".parquet":
+        yield from _parquet(file)
+    elif file.suffix == ".jsonl":
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.strip():
+                    yield _json(line, file.name)
+    else:
+        read = _json(file.read_text("utf-8"), file.name)
+        if isinstance(read, dict):
+            read = [read] if "instance_id" in read else list(read.values())
+        yield from read
+
+
+def _parquet(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise InstanceError(
+            "Parquet files need pyarrow. Install it: pip install 'reapair[eval]'"
+        ) from error
+    for batch in parquet.ParquetFile(file).iter_batches(batch_size=64):
+        yield from batch.to_pylist()
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InstanceError(f"{where} is not JSON: {error}.") from error
+
+
+def schema_of(row: dict[str, Any]) -> Schema:
+    """Tell a row's schema by the columns it has."""
+    if "install_config" in row or "docker_image" in row:
+        return "swe-rebench"
+    image = str(row.get("image_name") or "")
+    if "swesmith" in image or str(row.get("repo", "")).startswith("swesmith/"):
+        return "swe-smith"
+    return "swe-bench" if "test_patch" in row else "swe-smith"
+
+
+def _of_row(row: Any, where: str, beside: Path) -> Instance:
+    if not isinstance(row, dict) or "instance_id" not in row:
+        raise InstanceError(f"{where} is no task: it has no instance_id.")
+    schema, config = schema_of(row), row.get("install_config") or {}
+    smith = schema == "swe-smith"
+    archive, tests = row.get("repo_archive"), row.get("test_patch_file")
+    if archive or tests:
+        _inside(beside, archive, where)
+        _inside(beside, tests, where)
+    facts = {
+        "id": row["instance_id"],
+        "schema_name": schema,
+        "problem_statement": row.get("problem_statement") or "",
+        "repo": row.get("repo") or "",
+        "base_commit": row.get("base_commit") or (row["instance_id"] if smith else ""),
+        "image": row.get("docker_image") or ("" if archive else row.get("image_name") or ""),
+        "archive": beside / archive if archive else None,
+        "top": row.get("repo_dir") or ".",
+        "bug_patch": row.get("patch") or "" if smith else "",
+        "gold_patch": row.get("gold_patch") or ("" if smith else row.get("patch") or ""),
+        "test_patch": (beside / tests).read_text("utf-8") if tests else row.get("test_patch") or "",
+        "fail_to_pass": _listed(row.get("FAIL_TO_PASS"), where),
+        "pass_to_pass": _listed(row.get("PASS_TO_PASS"), where),
+        "test_command": row.get("test_cmd") or config.get("test_cmd") or "",
+        "setup_command": _setup(row, config),
+    }
+    if row.get("test_timeout"):
+        facts["timeout"] = max(float(row["test_timeout"]), 90.0) * 10
+    return _validated(facts, where)
+
+
+def _inside(beside: Path, name: Any, where: str) -> None:
+    if name and not (beside / str(name)).resolve().is_relative_to(beside.resolve()):
+        raise InstanceError(f"{where} names a file outside its folder: {name}.")
+
+
+def _setup(row: dict[str, Any], config: dict[str, Any]) -> str:
+    """Return the commands that install the requirements and then the project."""
+    packages = [*(row.get("requirements") or []), *(config.get("pip_packages") or [])]
+    commands = _strings(config.get("pre_install"))
+    if packages:
+        commands.append("pip install " + " ".join(shlex.quote(str(each)) for each in packages))
+    return " && ".join([*commands, *_strings(row.get("install") or config.get("install"))])
+
+
+def _strings(value: Any) -> list[str]:
+    if not value:
+        return []
+    return [value] if isinstance(value, str) else [str(each) for each in value]
+
+
+def _listed(value: Any, where: str) -> list[str]:
+    """Read a list of test ids, which SWE-bench writes as a JSON string."""
+    read = _json(value, where) if isinstance(value, str) else value
+    return [str(each) for each in (read if read is not None else [])]
+
+
+def _of_harbor(directory: Path) -> Instance:
+    """Read a Harbor task: its own `tests/test.sh` decides, so there are no test ids."""
+    try:
+        task = tomllib.loads((directory / "task.toml").read_text("utf-8"))
+        statement = (directory / "instruction.md").read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise InstanceError(f"{directory.name} is no Harbor task: {error}.") from error
+    facts = {
+        "id": directory.name,
+        "schema_name": "harbor",
+        "problem_statement": statement,
+        "image": task.get("environment", {}).get("docker_image") or "",
+        "archive": directory,
+        "timeout": task.get("verifier", {}).get("timeout_sec", 900.0),
+    }
+    return _validated(facts, directory.name)
+
+
+def _validated(facts: dict[str, Any], where: str) -> Instance:
+    try:
+        return Instance(**facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InstanceError(f"{where}: {first['loc'][0]}: {first['msg']}.") from error
