@@ -20,6 +20,7 @@ from reapair.agent.turns import steps_before, turn_start
 from reapair.tools import Tool, Toolbox, profile_tools
 
 if TYPE_CHECKING:
+    from reapair.agent.events import Event
     from reapair.agent.model.types import Answer, Model
     from reapair.agent.run import Run
     from reapair.agent.settings import Settings
@@ -89,6 +90,8 @@ class Session:
             for line in _announcements(self):
                 self.say("model", line)
         self._read_ahead()
+        if (call := self._interrupted_call()) is not None:
+            self.workspace.roll_back(call)
         self.workspace.prepare(lambda line: self.say("environment", line))
         # The model's sandbox first: the first request waits for that one only.
         if self.part != "choice":
@@ -110,6 +113,14 @@ class Session:
     @property
     def _saved_as(self) -> str:
         return f"agent-{self.run.id}"
+
+    def _interrupted_call(self) -> Event | None:
+        """Return the intent of a call that may have changed files and has no result."""
+        intents = self.run.of_kind("tool_intent")
+        unknown = intents and self.history.interrupted(intents[-1].data["call_id"])
+        return (
+            intents[-1] if unknown and self.tools.changes_files(intents[-1].data["name"]) else None
+        )
 
     def say(self, phase: str, line: str) -> None:
         """Show people what takes its time."""

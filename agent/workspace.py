@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from reapair.agent.baselines import kept
 from reapair.agent.environment import Prepared, prepare
 from reapair.agent.mapping import RepositoryMap
+from reapair.agent.run import make_private
 from reapair.sandbox import SandboxError
 from reapair.sandbox.hostgit import GitStore
 from reapair.sandbox.snapshot import Snapshot
 from reapair.tools import TestReport, TestRunner
 
 if TYPE_CHECKING:
+    from reapair.agent.events import Event
     from reapair.agent.run import Run
     from reapair.agent.settings import Settings
     from reapair.sandbox import Sandbox
@@ -75,6 +77,7 @@ class Workspace:
             self.runner.command = self.prepared.test_command
 
     def _snapshot(self) -> Snapshot:
+        make_private(self._store)
         for event in self._run.of_kind("snapshot"):
             return Snapshot.open(self._store, event.data["name"])
         snapshot = (
@@ -151,6 +154,17 @@ class Workspace:
         name = f"{len(self._run.of_kind('tree')) + 1:04}.diff"
         self._run.write(f"trees/{name}", patch)
         self._run.append("tree", step, file=f"trees/{name}", bytes=len(patch))
+
+    def roll_back(self, call: Event) -> None:
+        """Take back the change of a call that was begun and has no result: it may be done again."""
+        trees = self._run.of_kind("tree")
+        if not trees or trees[-1].seq < call.seq:
+            return
+        before = next((tree.data for tree in reversed(trees) if tree.seq < call.seq), None)
+        if before is None:
+            self._run.write("trees/0000.diff", b"")
+            before = {"file": "trees/0000.diff", "bytes": 0}
+        self._run.append("tree", call.step, **before)
 
     def recorded_patch(self) -> bytes:
         """Return the last change that was logged; empty when there is none."""
