@@ -10,6 +10,8 @@ import json
 import os
 import sys
 
+import pytest
+
 # Out of the environment, so that a pytest started by one of the tests knows nothing of this.
 _FOLDER = os.environ.pop("REAPAIR_FOLDER", "")
 _SELECTOR = os.environ.pop("REAPAIR_SELECTOR", "")
@@ -70,6 +72,7 @@ class _Recorder:
         _write(kind="end", code=int(exitstatus))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     """Take the selector over the command's own paths, and undo what would hide tests."""
     if not _FOLDER or hasattr(config, "workerinput") or hasattr(sys, "_reapair_recorder"):
@@ -78,6 +81,12 @@ def pytest_configure(config):
     if _SELECTOR:
         config.args[:] = [os.path.join(_TOP, _SELECTOR)]
         config.option.dist = "no"  # workers of pytest-xdist would take the command's own paths
+    own = [str(word) for word in getattr(getattr(config, "invocation_params", None), "args", ())]
+    if not any(word.startswith("-k") for word in own):
+        config.option.keyword = ""  # it stood in the settings, not in the user's command
+    if not any(word.startswith("--co") for word in own):
+        config.option.collectonly = False
+    config.option.stepwise = False
     config.option.maxfail = 0
     config.option.continue_on_collection_errors = True
     config.option.tbstyle = "short"

@@ -162,6 +162,8 @@ def test_frames_outside_of_the_repository_are_left_out(empty: Sandbox) -> None:
             "pytest.ini": "[pytest]\naddopts = -q -q --tb=no --no-header --maxfail=1 "
             "-p no:cacheprovider\n"
         },
+        {"pytest.ini": "[pytest]\naddopts = -k test_b --lf --sw\n"},
+        {"tox.ini": "[pytest]\naddopts = --co\n"},
         {"setup.cfg": "[tool:pytest]\naddopts = -x --tb=native -rN --capture=no\n"},
         {
             "pyproject.toml": "[tool.pytest.ini_options]\naddopts = '-q --junitxml=x.xml'\n"
