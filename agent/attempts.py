@@ -34,6 +34,8 @@ from reapair.sandbox import SandboxError
 from reapair.sandbox.hostgit import GitStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reapair.agent.events import Event
     from reapair.agent.model.capacity import Capacity
     from reapair.agent.model.client import Client
@@ -92,6 +94,7 @@ class Attempts:
         self._capacity = self.client.capacity(session.settings.attempts)
         for slot in range(self._capacity.conversations):
             self._slots.put(slot)
+        session.spent = self._spent
         session.cancel.on_request(self._stop)
         # LangGraph waits for all attempts before it lets Ctrl-C through; this thread does not.
         worker = threading.Thread(target=self._run_graph, daemon=True)
@@ -157,12 +160,11 @@ class Attempts:
 
     def _one(self, number: int, slot: int) -> None:
         """Bring one attempt to its end, or find it there."""
-        whole = self.session
-        name = f"{whole.run.id}.{number}"
-        place = whole.run.directory.with_name(name)
-        if whole.cancel.requested or (self._superseded and not place.exists()):
+        whole, place = self.session, self._place(number)
+        too_late = self._superseded or (number > 1 and whole.limit(0))
+        if self._chosen() or whole.cancel.requested or (too_late and not place.exists()):
             return
-        with closing(Run(place, name)) as run:
+        with closing(Run(place, place.name)) as run:
             run.hide(secrets_of(whole.settings))
             if self.on_event:
                 run.listen(self.on_event)
@@ -293,7 +295,8 @@ class Attempts:
     def _finish(self, state: State) -> State:  # noqa: ARG002
         choice = self._chosen()
         assert choice is not None  # noqa: S101 - the node before has made it
-        best = self._results[choice.attempt]
+        file = self._place(choice.attempt) / "result.json"
+        best = Result.model_validate_json(file.read_bytes())
         finish(
             self.session,
             best.exit_reason,
@@ -303,6 +306,10 @@ class Attempts:
             choice=choice,
         )
         return {}
+
+    def _place(self, number: int) -> Path:
+        run = self.session.run
+        return run.directory.with_name(f"{run.id}.{number}")
 
     def _chosen(self) -> Choice | None:
         for event in self.session.run.of_kind("verification"):

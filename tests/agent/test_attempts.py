@@ -201,6 +201,7 @@ def test_a_stopped_run_goes_on(calc: Task, tmp_path: Path, number: int) -> None:
         said = resumed.communicate(timeout=200)[0].decode()
         assert [attempt_of(chat) for chat in server.chats].count(1) == before
     assert resumed.returncode == 9, said
+    assert "[3]   3  edit calc.py" in said
     stored = json.loads((runs / run_id / "result.json").read_text())
     assert stored["choice"]["attempt"] == 2
     assert stored["choice"]["candidates"][1]["agreeing"] == 2
