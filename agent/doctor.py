@@ -30,6 +30,7 @@ from reapair.agent.serve.keep import Keeper
 from reapair.agent.settings import Settings
 from reapair.prompts import render
 from reapair.sandbox import SandboxError, choose
+from reapair.sandbox.recipes.build import names_dockerfile
 from reapair.tools import schema
 from reapair.tools.bash import Bash
 from reapair.tools.edit import Edit
@@ -84,7 +85,9 @@ def diagnose(settings: Settings) -> Iterator[Check]:
 
 def _sandbox(settings: Settings) -> Check:
     try:
-        engine = choose(settings.sandbox, image=settings.image)
+        image = settings.image
+        # A Dockerfile is built from a repository, and there may be none here.
+        engine = choose(settings.sandbox, image=None if names_dockerfile(image or "") else image)
     except SandboxError as error:
         detail, _, mend = str(error).rpartition("\n")
         return Check("sandbox", "failed", detail or mend, mend if detail else "")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from reapair.sandbox import Environment, SandboxError, SetupError, choose
 from reapair.sandbox.docker_engine import DockerEngine
 from reapair.sandbox.hostgit import GitStore
-from reapair.sandbox.recipe import Recipe, command_in, find, manifests
-from reapair.sandbox.recipes.build import build_image
+from reapair.sandbox.recipe import Build, Recipe, command_in, find, manifests
+from reapair.sandbox.recipes.build import build_image, named_build, names_dockerfile
 from reapair.sandbox.recipes.files import SnapshotFiles
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def prepare(
     chosen_by_user = bool(settings.setup_command or settings.image)
     start = _folder(store.repository.top, settings.project)
     recipe = find(files, start, container=not chosen_by_user, last_tag=files.last_tag)
-    engine, notes = _engine(recipe, files, settings, say)
+    engine, notes = _engine(recipe, files, settings, start, say)
     engine.sweep()
     environment, failure = _install(engine, recipe, snapshot, files, settings, say)
     if failure:
@@ -128,20 +128,27 @@ def _folder(top: Path, start: Path | None) -> str:
 
 
 def _engine(
-    recipe: Recipe, files: SnapshotFiles, settings: Settings, say: Callable[[str], None]
+    recipe: Recipe,
+    files: SnapshotFiles,
+    settings: Settings,
+    start: str,
+    say: Callable[[str], None],
 ) -> tuple[Engine, list[str]]:
     """Return an engine, on the repository's image where the user names none and it works."""
-    if settings.image or not (recipe.image or recipe.build):
+    image, folder = (settings.image, start) if settings.image else (recipe.image, recipe.directory)
+    to_build = names_dockerfile(image) if image else recipe.build is not None
+    if not to_build and (settings.image or not image):
         return choose(settings.sandbox, image=settings.image, trust=True), []
     engine = choose(settings.sandbox, trust=True)
-    if not isinstance(engine, DockerEngine):
-        return engine, [f"The repository asks for an image, which {engine.kind} cannot use."]
     try:
-        if recipe.build:
-            image = build_image(engine, files, recipe.build, say)
-        else:
-            image = recipe.image or ""
+        if not isinstance(engine, DockerEngine):
+            raise SandboxError(f"{engine.kind} cannot use an image; docker and podman can.")
+        if to_build:
+            build = named_build(image, files, folder) if image else recipe.build
+            image = build_image(engine, files, cast(Build, build), say)
         return choose(engine.kind, image=image, trust=True), []
     except SandboxError as error:
+        if settings.image:
+            raise
         reason = " ".join(str(error).split())[:500]
         return engine, [f"The repository's image cannot be used, ours is taken. {reason}"]

@@ -35,7 +35,8 @@ class Settings(BaseSettings):
     """Where commands run; `auto` takes the first of Docker, podman, bubblewrap that works."""
 
     image: str | None = None
-    """Container image to work in; None takes our own base image."""
+    """Container image to work in, or the path of a Dockerfile (`./Dockerfile`) to build; None takes
+    our own base image."""
 
     project: Path | None = None
     """Folder whose nearest project, upwards, is set up and tested; None: the current one."""

@@ -34,7 +34,7 @@ Include = Annotated[
 ]
 SetupCommand = Annotated[str | None, typer.Option(help="Installs what tests need; network.")]
 TestCommand = Annotated[str | None, typer.Option(help="Runs the whole test suite.")]
-Image = Annotated[str | None, typer.Option(help="Container image to work in.")]
+Image = Annotated[str | None, typer.Option(help="Container image, or ./Dockerfile to build.")]
 SandboxName = Annotated[str | None, typer.Option(help="docker, podman, bubblewrap, none or auto.")]
 JsonEvents = Annotated[bool, typer.Option("--json", help="One JSON object per event.")]
 Debug = Annotated[bool, typer.Option(help="Show tracebacks.")]

@@ -1,23 +1,25 @@
-"""Building the image a devcontainer.json describes, from the snapshot's files and nothing else."""
+"""Building an image that a repository describes, from the snapshot's files and nothing else."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import posixpath
+import re
 import tarfile
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from reapair.sandbox.base import SandboxError
-from reapair.sandbox.labels import PREFIX
 from reapair.sandbox.limits import Limits
+from reapair.sandbox.prune import IMAGE_LABEL
+from reapair.sandbox.recipes.devcontainer import Build
 
 if TYPE_CHECKING:
     from docker import APIClient
 
     from reapair.sandbox.docker_engine import DockerEngine
-    from reapair.sandbox.recipes.devcontainer import Build
     from reapair.sandbox.recipes.files import SnapshotFiles
 
 CONTEXT_LIMIT = 256 * 1024 * 1024
@@ -28,6 +30,27 @@ BUILD_SECONDS = 1800.0
 
 _REPOSITORY = "reapair-devcontainer"
 _DOCKERFILE = ".reapair.dockerfile"
+# No name of an image begins with a dot or has an upper-case letter before its tag.
+_NAMES_A_FILE = re.compile(r"\.{0,2}/|(.*/)?(Dockerfile|Containerfile)[^/:]*$")
+
+
+def names_dockerfile(image: str) -> bool:
+    """Tell whether what stands for an image is the path of a Dockerfile."""
+    return bool(_NAMES_A_FILE.match(image))
+
+
+def named_build(path: str, files: SnapshotFiles, directory: str) -> Build:
+    """Return what `docker build --file PATH .` in a folder of the repository would build.
+
+    Raises SandboxError when the snapshot has no such file.
+    """
+    dockerfile = posixpath.normpath(posixpath.join(directory, path))
+    if dockerfile not in files:
+        raise SandboxError(
+            f"The repository has no file {dockerfile}. A Dockerfile is named by its path from the "
+            "current folder and has to lie in the repository; git must not ignore it."
+        )
+    return Build(dockerfile, directory)
 
 
 def build_image(
@@ -69,7 +92,7 @@ def _built(
         buildargs=dict(build.arguments),
         target=build.target or None,
         container_limits={"memory": memory, "memswap": memory},
-        labels={PREFIX + "image": _REPOSITORY},
+        labels={IMAGE_LABEL: _REPOSITORY},
         timeout=int(BUILD_SECONDS),
         rm=True,
         forcerm=True,

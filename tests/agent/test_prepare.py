@@ -187,6 +187,32 @@ def test_a_devcontainer_is_built_from_the_repository_alone(tmp_path: Path) -> No
     assert any("image cannot be used, ours is taken" in note for note in broken.notes)
 
 
+def test_a_dockerfile_is_built_where_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    needed("docker")
+    dockerfile = "FROM debian:bookworm-slim\nCOPY data.txt /\n"
+    files = {"service/docker/Dockerfile": dockerfile, "service/data.txt": "data\n"}
+    tests = {"service/package.json": json.dumps({"scripts": {"test": "x"}})}
+    top = make_repository(tmp_path / "r", files | tests)
+    (tmp_path / "Dockerfile").write_text("FROM debian:bookworm-slim\n")
+    command = "grep -q data /data.txt"
+    given = {"image": "docker/Dockerfile", "test_command": command, "setup_command": "true"}
+    found, said = made(top / "service", **given)
+    assert (found.counts, found.project) == ({"passed": 1}, "service"), said
+    assert "COPY data.txt /" in said
+    plain, _ = made(top / "service", test_command="ls /data.txt", setup_command="true")
+    assert plain.counts == {"failed": 1}  # beside a Dockerfile that nobody asked for
+    for elsewhere in ("../../Dockerfile", "./missing", "/etc/passwd"):
+        with pytest.raises(SandboxError, match="has no file"):
+            made(top / "service", **given | {"image": elsewhere})
+    (top / "service/docker/Dockerfile").write_text("FROM debian:bookworm-slim\nRUN exit 3\n")
+    with pytest.raises(SandboxError, match="could not be built"):
+        made(top / "service", **given)
+    with pytest.raises(SandboxError, match="cannot use an image"):
+        made(top / "service", "bubblewrap", **given)
+
+
 def test_node_in_bubblewrap(tmp_path: Path) -> None:
     needed("bubblewrap")
     script = "node -e \"require('assert').equal(process.env.CI, '1')\""
