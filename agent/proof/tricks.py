@@ -34,8 +34,9 @@ def product_tricks(change: Change) -> list[str]:
     write_out_names(tree)
     found: dict[str, None] = {}
     at_import = set(_at_import(tree.body))
+    fresh = _fresh_lines(change)
     for node in ast.walk(tree):
-        if getattr(node, "lineno", 0) not in change.added:
+        if getattr(node, "lineno", 0) not in fresh:
             continue
         for detector in _DETECTORS:
             if said := detector(node, change):
@@ -43,6 +44,13 @@ def product_tricks(change: Change) -> list[str]:
         if node in at_import and (said := _ends_process(node, change)):
             found[f"{change.path}:{getattr(node, 'lineno', 0)} {said}."] = None
     return list(found)
+
+
+def _fresh_lines(change: Change) -> set[int]:
+    """Return the numbers of added lines that stood nowhere in the file: moved ones are not new."""
+    before = {line.strip() for line in change.before.split("\n")}
+    lines = change.after.split("\n")
+    return {n for n in change.added if n <= len(lines) and lines[n - 1].strip() not in before}
 
 
 def dotted(node: ast.AST) -> str:
@@ -110,6 +118,8 @@ def _patches(node: ast.AST, change: Change) -> str:
     elif isinstance(node, ast.Call) and dotted(node.func) in ("setattr", "delattr") and node.args:
         targets = [ast.Attribute(_imported(node.args[0]), "…", ast.Load())]
     for target in targets:
+        if isinstance(target, ast.Name):
+            continue  # A name of the file's own, not what it stood for before.
         place = target.value if isinstance(target, ast.Subscript) else target
         name = dotted(place)
         root = name.partition(".")[0]
