@@ -87,15 +87,14 @@ def result_of(result: Result, number: int) -> dict[str, Any]:
 def test_the_attempt_that_is_right_is_chosen(calc: Task, tmp_path: Path) -> None:
     seen: list[Event] = []
     right = script(calc, [WROTE_TEST, *calc.gold])
-    wrong = script(calc, calc.gold + calc.sabotage)
-    scripts = {1: wrong + wrong[-2:] * 2, 3: right}
+    scripts = {1: script(calc, calc.gold), 3: right}
     result = attempts(calc, scripts, tmp_path, seen=seen, attempts=4, early_stop=False)
     assert result.verdict is Verdict.PROVED
     assert result.exit_code() == 0
     assert result.choice
     assert result.choice.attempt == 3
     assert [each.verdict for each in result.choice.candidates] == [
-        Verdict.REFUTED, Verdict.EMPTY, Verdict.PROVED, Verdict.EMPTY,
+        Verdict.REGRESSION_FREE, Verdict.EMPTY, Verdict.PROVED, Verdict.EMPTY,
     ]  # fmt: skip
     assert "alone is proved" in result.choice.why
     assert len(branches(calc)) == 1
@@ -166,7 +165,9 @@ def command(tmp_path: Path, repository: Path, *arguments: str) -> subprocess.Pop
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.long)]
+)
 def test_a_stopped_run_goes_on(calc: Task, tmp_path: Path, number: int) -> None:
     """What has finished is not repeated, the rest goes on, the hand-over is made once."""
     free = threading.Event()
@@ -224,7 +225,7 @@ def test_slots_of_llama_cpp_keep_their_caches(tmp_path: Path) -> None:
     ) as server:
         chosen = Settings(
             base_url=server.base_url, api_key=server.api_key, runs=runs,
-            attempts=4, max_steps=6, early_stop=False,
+            attempts=4, max_steps=3, early_stop=False,
         )  # fmt: skip
         result = solve(ISSUE.read_text("utf-8"), repository, chosen)
     prompt = cached = 0

@@ -156,13 +156,10 @@ def test_the_tests_of_the_others_decide(calc: Task, workspace: Workspace, tmp_pa
     store = GitStore(tmp_path / "run/store", calc.repository)
     wrong = proved(calc, 1, "2", "mean([2, 4]) == 3")
     right = proved(calc, 2, "len(values)", "mean([3]) == 3 and mean([1, 2, 3]) == 2")
-    too = proved(calc, 3, "max(len(values), 1)", "mean([2, 2, 2, 2]) == 2")
     try:
-        choice = choose([wrong, right, too], workspace, store, seconds=300)
-        scores = [(each.cross_passed, each.cross_total) for each in choice.candidates]
-        assert scores == [(0, 2), (2, 2), (2, 2)]
-        assert choice.attempt == 2
         choice = choose([wrong, right], workspace, store, seconds=300)
+        scores = [(each.cross_passed, each.cross_total) for each in choice.candidates]
+        assert scores == [(0, 1), (1, 1)]
         assert choice.attempt == 2
         assert "passes most tests of the others: 1 of 1" in choice.why
         # Without time nothing is run, and nobody is the worse for it.
