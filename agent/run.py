@@ -17,6 +17,10 @@ from reapair.agent.events import LIVE, VERSION, Event, FormatError, Kind
 from reapair.agent.hiding import without
 
 
+LOCK_SECONDS = 2.0
+"""How long a lock may be held by a command that a killed process was just about to start."""
+
+
 class RunError(Exception):
     """A run that is not there, is in use, or cannot be written. The message is for people."""
 
@@ -162,14 +166,19 @@ def _open_private(path: Path, mode: str) -> FileIO:
 def _lock(path: Path) -> FileIO:
     """Take the run for this process; the kernel frees it when the process ends, however it ends."""
     handle = _open_private(path, "a")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.close()
-        raise RunError(
-            f"Run {path.parent.name} is in use by another process. Wait for it, or end it."
-        ) from None
-    return handle
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            handle.close()
+            raise RunError(
+                f"Run {path.parent.name} is in use by another process. Wait for it, or end it."
+            ) from None
+        return handle
 
 
 def read_events(directory: Path) -> list[Event]:

@@ -58,7 +58,8 @@ def signing_of(repository: Repository) -> Signing:
     settings = {}
     for scope, entry in zip(words[::2], words[1::2], strict=False):
         key, _, value = entry.partition("\n")
-        if scope in ("global", "system") or key in _OF_THE_CLONE:
+        theirs = scope in ("local", "worktree") and key in _OF_THE_CLONE
+        if scope in ("global", "system") or theirs:
             settings[key] = value
     if settings.pop("commit.gpgsign", "").lower() not in ("true", "yes", "on", "1"):
         return Signing()

@@ -163,6 +163,11 @@ def test_no_container_outlives_the_process(calc: Task, tmp_path: Path, how: sign
         [run] = [path.name for path in runs.iterdir()]
         assert _containers(run)
         process.send_signal(how)
+        if how != signal.SIGKILL:
+            # The first lets the running step end, the second does not.
+            assert process.stderr
+            assert "when this step is done" in process.stderr.readline()
+            process.send_signal(how)
         code = process.wait(timeout=60)
     expected = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
     assert code == expected[how]
