@@ -16,7 +16,6 @@ from typing import IO, Any
 from reapair.agent.events import LIVE, VERSION, Event, FormatError, Kind
 from reapair.agent.hiding import without
 
-
 LOCK_SECONDS = 2.0
 """How long a lock may be held by a command that a killed process was just about to start."""
 
