@@ -15,14 +15,18 @@ from reapair.sandbox.recipes.part import Part, Project, inside, printable, table
 FILES = (".devcontainer/devcontainer.json", ".devcontainer.json")
 
 _IMAGE = re.compile(r"[a-z0-9][\w./:@-]{0,254}")
-_REFUSED = (
+REFUSED = (
     *("initializeCommand", "runArgs", "mounts", "workspaceMount", "privileged"),
     *("capAdd", "securityOpt", "dockerComposeFile"),
 )
-_IGNORED = (
+"""What would reach the host, or weaken what keeps a command away from it."""
+
+IGNORED = (
     *("features", "onCreateCommand", "updateContentCommand", "postStartCommand"),
     *("containerEnv", "remoteEnv"),
 )
+"""What the standard knows and we do without."""
+
 _COMMENT = re.compile(
     r'("(?:[^"\\]|\\.|\\\Z)*(?:"|\Z))|//[^\n]*|/\*.*?(?:\*/|\Z)|,(?=\s*[}\]])', re.DOTALL
 )
@@ -68,8 +72,8 @@ def _read(project: Project, name: str) -> Devcontainer:
         note = f"{name} is not JSON and was left alone."
         return Devcontainer(None, None, Part(name, notes=(note,)))
     facts = table(given)
-    notes = [f"{name}: {key} is refused." for key in _REFUSED if key in facts]
-    notes += [f"{name}: {key} is ignored." for key in _IGNORED if key in facts]
+    notes = [f"{name}: {key} is refused." for key in REFUSED if key in facts]
+    notes += [f"{name}: {key} is ignored." for key in IGNORED if key in facts]
     image = facts.get("image")
     if image is not None and not (isinstance(image, str) and _IMAGE.fullmatch(image)):
         notes.append(f"{name}: this image name is refused: {printable(str(image))}")

@@ -144,17 +144,21 @@ def test_settings_of_the_host_are_there_during_the_command_only(
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("A-CERTIFICATE-OF-THE-HOST")
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    monkeypatch.setenv("PIP_INDEX_URL", "https://user:pass-word-of-index@index.invalid/simple")
+    index = "http://user:pass-word-of-index@127.0.0.1:9/simple"  # where nothing answers
+    monkeypatch.setenv("PIP_INDEX_URL", index)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
     monkeypatch.setenv("OPENAI_API_KEY", "key-of-the-model")
-    command = 'cat "$PIP_CERT"; echo; echo "$PIP_INDEX_URL $HTTPS_PROXY ${OPENAI_API_KEY-no key}"'
+    command = (
+        'cat "$PIP_CERT"; echo; echo "$PIP_INDEX_URL $HTTPS_PROXY ${OPENAI_API_KEY-no key}"\n'
+        "pip download --cert= --retries 0 no-such-package >/dev/null 2>&1; test $? -ne 0"
+    )
     environment, lines = prepare(engine, command)
     assert lines == [
         "A-CERTIFICATE-OF-THE-HOST",
-        "https://user:pass-word-of-index@index.invalid/simple http://proxy.invalid:3128 no key",
+        f"{index} http://proxy.invalid:3128 no key",
     ]
     with engine.sandbox(environment, "test") as sandbox:
-        places = "/etc /run /tmp" if engine.kind == "docker" else ""
+        places = "/etc /run /tmp /var /usr/local /root" if engine.kind == "docker" else ""
         search = "grep -rlE 'pass-word-of-index|OF-THE-HOST|proxy.invalid'"
         found = sandbox.exec(f"env | grep invalid; {search} {places} /testbed /opt/venv ~")
         assert found.stdout == b""

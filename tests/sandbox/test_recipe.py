@@ -9,7 +9,7 @@ import pytest
 
 from reapair.sandbox.hostgit import GitStore
 from reapair.sandbox.recipe import Recipe
-from reapair.sandbox.recipes.devcontainer import Build, without_comments
+from reapair.sandbox.recipes.devcontainer import IGNORED, REFUSED, Build, without_comments
 from reapair.sandbox.recipes.files import SnapshotFiles
 from reapair.sandbox.recipes.part import Project
 from reapair.sandbox.recipes.python_needs import Needs, is_package
@@ -254,6 +254,20 @@ def test_of_a_devcontainer_only_what_is_allowed_is_taken() -> None:
     assert "privileged" not in steps
     assert recipe({**files, "tools/prepare.sh": "x"}).manifests != found.manifests
     assert recipe(files, container=False).image is None
+
+
+def test_what_a_devcontainer_may_not_have_changes_nothing_but_a_note() -> None:
+    asked = {"image": "debian", "postCreateCommand": "make"}
+
+    def found(**more: object) -> Recipe:
+        return recipe({".devcontainer.json": json.dumps(asked | more)})
+
+    plain = found()
+    for word in ("refused", "ignored"):
+        for key in {"refused": REFUSED, "ignored": IGNORED}[word]:
+            given = found(**{key: ["canary"]})
+            assert given.notes == (f".devcontainer.json: {key} is {word}.",)
+            assert (given.image, given.setup_command) == (plain.image, plain.setup_command)
 
 
 def test_devcontainer_builds_stay_in_the_tree() -> None:

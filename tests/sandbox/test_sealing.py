@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +68,51 @@ def test_process_one_cannot_be_harmed(sealed: Sandbox) -> None:
 def test_killing_everything_ends_the_command_at_most(sealed: Sandbox) -> None:
     sealed.exec("kill -9 -1; kill -STOP -1; sleep 1", timeout=5)
     assert sealed.exec("echo fine").text == "fine\n"
+
+
+_ATTACKS = (
+    "kill -9 -1; kill -9 1",
+    "bomb() { bomb 24680 | bomb & }; bomb; sleep 24680",
+    "(trap '' TERM HUP INT; setsid sleep 24680 &); trap '' TERM; while :; do :; done",
+    "yes 24680 | tee -a ~/yes",
+    "python3 -c 'x = []\nwhile True: x.append(bytearray(1 << 24))' 24680",
+)
+
+
+@pytest.fixture
+def neighbour(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A process and a file of the host that belong to the user number commands run as."""
+    canary = tmp_path / "canary"
+    canary.write_text("as it was")
+    owner: dict[str, Any] = {"user": 1000, "group": 1000} if os.getuid() == 0 else {}
+    if owner:
+        os.chown(canary, 1000, 1000)
+    with subprocess.Popen(["sleep", "600"], **owner) as process:
+        yield process, canary
+        process.kill()
+
+
+def test_the_host_sees_nothing_of_an_attack(
+    sealed: Sandbox, neighbour: tuple[subprocess.Popen[bytes], Path]
+) -> None:
+    process, canary = neighbour
+    for attack in _ATTACKS:
+        sealed.exec(f"rm -f {canary}; echo x > {canary}; {attack}", timeout=1.5)
+        assert not _on_host(b"24680"), attack
+    assert process.poll() is None
+    assert canary.read_text() == "as it was"
+    assert sealed.exec("rm -f ~/yes; echo fine").text == "fine\n"
+
+
+def _on_host(word: bytes) -> list[bytes]:
+    """Return the command lines on this machine that hold a word."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = place.read_bytes().split(b"\0")
+            if any(word in each for each in words) and b"conmon" not in words[0]:
+                found.append(b" ".join(words))
+    return found
 
 
 def test_a_stopped_command_times_out(sealed: Sandbox) -> None:
