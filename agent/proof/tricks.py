@@ -140,7 +140,7 @@ def _imported(node: ast.expr) -> ast.expr:
 
 
 def _imports(text: str, module: str) -> bool:
-    return re.search(rf"^\s*(import|from) {module}\b", text, re.MULTILINE) is not None
+    return re.search(rf"^\s*(import|from)\b.*\b{module}\b", text, re.MULTILINE) is not None
 
 
 def _imports_pytest(node: ast.AST, change: Change) -> str:

@@ -221,14 +221,14 @@ def test_tricks_with_tests_and_settings_are_named(proofs: Proofs) -> None:
 @pytest.mark.engine
 def test_tricks_of_the_product_are_named(proofs: Proofs) -> None:
     evidence = proofs.of({"calc.py": PRODUCT + FIXED, "tests/test_own.py": OWN})
-    assert evidence.tricks == [
+    assert sorted(evidence.tricks) == [
         "calc.py:2 imports pytest into product code.",
         "calc.py:3 replaces unittest.TestCase.assertEqual, which tests rely on.",
         "calc.py:4 replaces builtins.AssertionError, which tests rely on.",
         "calc.py:5 replaces time.time: tests then see another clock, chance or network.",
-        "calc.py:8 names 'junit.xml', a test report.",
-        "calc.py:6 looks into sys.modules to see whether it is under test.",
         "calc.py:6 looks at PYTEST_CURRENT_TEST to see whether it is under test.",
+        "calc.py:6 looks into sys.modules to see whether it is under test.",
+        "calc.py:8 names 'junit.xml', a test report.",
     ]
     assert evidence.verdict in (Verdict.UNPROVED, Verdict.REFUTED)
 
