@@ -41,7 +41,7 @@ cp -p .git/index .git/snapshot/loaded
 """
 
 CHECK_OUT = f"""
-git read-tree --reset -u "$BASE"
+git -c checkout.workers=0 read-tree --reset -u "$BASE"
 {_KEEP_INDEX}
 if [ -n "$EXTRAS" ]; then
     export GIT_INDEX_FILE=.git/snapshot/extras

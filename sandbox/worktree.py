@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 from reapair.sandbox.hostgit import GitStore, read_regular
@@ -85,30 +86,35 @@ def stage(store: GitStore, include: Sequence[str] = ()) -> Staged:
     reasons = _stage_tracked(store) | _stage_untracked(store)
     included, more = _find_extras(store, include)
     reasons = {path: why for path, why in (reasons | more).items() if path not in included}
-    return _written(store, reasons, _write_extras(store, included), tuple(included))
+    extras = _write_extras(store, included)
+    return _written(store, reasons, partial(_size, store.repository.top), extras, tuple(included))
 
 
 def stage_commit(store: GitStore, commit: str) -> Staged:
     """Write a commit's files as a tree, by the same rules. Raises GitError."""
     store.git("read-tree", commit)
-    return _written(store, {})
+    sizes = store.git("ls-tree", "-r", "-z", "-l", commit).split(b"\0")[:-1]
+    entries = (entry.partition(b"\t") for entry in sizes)
+    size = {path: facts.split()[3] for facts, _, path in entries}
+    return _written(store, {}, lambda path: int(size[path]))
 
 
 def _written(
     store: GitStore,
     reasons: dict[bytes, str],
+    size: Callable[[bytes], int],
     extras: str = "",
     included: tuple[bytes, ...] = (),
 ) -> Staged:
     """Write the index as a tree, without files that are too large."""
     tree = whole = store.git("write-tree").decode().strip()
-    entries = store.git("ls-tree", "-r", "-z", "-l", tree).split(b"\0")[:-1]
+    entries = store.git("ls-tree", "-r", "-z", tree).split(b"\0")[:-1]
     large = []
     for entry in entries:
         facts, _, path = entry.partition(b"\t")
         if facts.startswith(b"160000"):
             reasons[path + b"/"] = "submodule"
-        elif int(facts.split()[3]) >= TRACKED_LIMIT:
+        elif size(path) >= TRACKED_LIMIT:
             reasons[path] = "too large"
             large.append(path)
     if large:
@@ -201,6 +207,14 @@ def _objection(path: bytes, top: Path, *, secret: bool = False) -> str:
     except OSError:
         return "cannot be read"
     return "too large" if size > UNTRACKED_LIMIT else ""
+
+
+def _size(top: Path, path: bytes) -> int:
+    """Return the bytes of a file on disk, 0 where there is none; git would have to look inside."""
+    try:
+        return os.lstat(os.path.join(os.fsencode(top), path)).st_size
+    except OSError:
+        return 0
 
 
 def _is_special(top: Path, path: bytes) -> bool:
