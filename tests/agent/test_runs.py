@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from reapair.agent.run import Run, RunError
-from reapair.agent.runs import clean, find, summaries
+from reapair.agent.runs import clean, find, ids, summaries
+from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
 from support.tasks import own_tasks, script
 
@@ -49,6 +50,37 @@ def test_a_run_is_found_shown_applied_and_undone(tmp_path: Path) -> None:
     refused = agent(tmp_path, "undo", run, cwd=tmp_path)
     assert refused.returncode == 5
     assert "nothing was taken back" in refused.stderr
+
+
+def test_the_last_lines_are_what_to_do_next(tmp_path: Path) -> None:
+    task = proved_task(tmp_path / "repository")
+    with ScriptedServer(script(task, task.gold)) as server:
+        said = agent(
+            tmp_path, "solve", task.issue, "--base-url", server.base_url, "--sandbox", "none",
+            "--test-command", FAST, cwd=task.repository,
+        ).stdout.splitlines()  # fmt: skip
+    [run] = ids(root=tmp_path / "state" / "agent" / "runs")
+    assert [line.split(maxsplit=1) for line in said[-3:]] == [
+        ["look:", "git diff HEAD...agent/mean-is-too-large"],
+        ["apply:", f"agent apply {run}"],
+        ["undo:", "git branch -D agent/mean-is-too-large"],
+    ]
+    table = agent(tmp_path, "runs", cwd=tmp_path).stdout
+    assert all(word in table for word in (run, "mean() is too large", "finished", "proved", "4"))
+    assert ids(run[:6], tmp_path / "state" / "agent" / "runs") == [run]
+    assert agent(tmp_path, "clean", "--older-than", "12h", cwd=tmp_path).stdout == (
+        "0 runs removed\n"
+    )
+    assert agent(tmp_path, "clean", "--older-than", "0m", cwd=tmp_path).stdout == "1 run removed\n"
+    wrong = agent(tmp_path, "clean", "--older-than", "soon", cwd=tmp_path)
+    assert (wrong.returncode, "30d, 12h" in wrong.stderr) == (2, True)
+
+
+def test_an_attempt_is_not_in_the_way_of_its_run(tmp_path: Path) -> None:
+    for name in ("1121-aa0001", "1121-aa0001.1", "1121-aa0001.2"):
+        Run(tmp_path / name, name).close()
+    assert find("1121-aa", tmp_path).name == "1121-aa0001"
+    assert find("1121-aa0001.2", tmp_path).name == "1121-aa0001.2"
 
 
 def test_unknown_and_ambiguous_ids_are_named(tmp_path: Path) -> None:

@@ -129,4 +129,5 @@ def test_a_full_disk_is_named_and_resumable(tmp_path: Path) -> None:
     assert "agent resume" in first
     assert "Traceback" not in said
     assert "storage_error" not in second, said
-    assert "more.bin" in second
+    assert "Interrupted" in second
+    assert "agent/x-y" in second
