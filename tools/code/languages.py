@@ -44,7 +44,7 @@ PYTHON = Language(
     ("identifier",),
     """
     (class_definition) @class (function_definition) @function (decorated_definition) @wrap
-    (module (expression_statement (assignment left: (identifier)) @variable))
+    (assignment left: (identifier)) @variable
     """,
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,6 +20,8 @@ LONGEST_LINES = 300
 """Bytes a line, on average, from which a file of some size is taken for minified."""
 
 _DEEPEST = 2_000
+_WIDEST_ERROR = 5_000
+_MOST_ERRORS = 2_000
 _NAME = 100
 _HEADER = 200
 _FUNCTIONS = {"function", "method"}
@@ -124,7 +126,7 @@ def _captures(language: Language, source: bytes) -> dict[str, list[Node]]:
     patience = len(source) // 16 + 2_000
     calls = 0
 
-    def is_hopeless(_: int, __: bool) -> bool:
+    def is_hopeless(*_: object) -> bool:
         # Counted, not timed: the same file gives the same result on every machine. Real code takes
         # one call for each 200 bytes or so.
         nonlocal calls
@@ -135,9 +137,26 @@ def _captures(language: Language, source: bytes) -> dict[str, list[Node]]:
         tree = Parser(grammar(language)).parse(
             lambda offset, _: source[offset : offset + 65_536], progress_callback=is_hopeless
         )
-        return QueryCursor(query(language), match_limit=4_096).captures(tree.root_node)
     except ValueError:
         return {}
+    if _is_rubble(tree.root_node):
+        return {}
+    return QueryCursor(query(language), match_limit=4_096).captures(tree.root_node)
+
+
+def _is_rubble(root: Node) -> bool:
+    """Tell whether hardly anything could be parsed.
+
+    Going through an error takes time that grows with the square of its children.
+    """
+    pending, seen = [root] if root.has_error else [], 0
+    while pending:
+        node = pending.pop()
+        seen += 1
+        if (node.is_error and node.child_count > _WIDEST_ERROR) or seen > _MOST_ERRORS:
+            return True
+        pending += [child for child in node.children if child.has_error]
+    return False
 
 
 def _is_generated(source: bytes) -> bool:
@@ -162,7 +181,9 @@ def _is_deep(source: bytes) -> bool:
 def _definitions(
     language: Language, source: bytes, found: dict[str, list[Node]]
 ) -> Iterator[Definition]:
-    wraps = {node.end_byte: node.start_point[0] + 1 for node in found.pop("wrap", ())}
+    wraps: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for node in found.pop("wrap", ()):
+        wraps[node.end_byte].append((node.start_byte, node.start_point[0] + 1))
     marked: dict[tuple[int, int], tuple[str, Node]] = {}
     for kind in sorted(found, key=lambda kind: kind in _VALUES, reverse=True):
         if kind[0] != "_":
@@ -175,16 +196,28 @@ def _definitions(
             around.pop()
         named = _named(node)
         name = _name(node, named, language, source) if named is not None else ""
-        if named is None or not name:
+        if named is None or not name or (kind == "variable" and around):
             continue
         prefix = around[-1][2] if around else ""
         made = None
         if kind != "scope":
             outer = next((entry for _, entry, _ in reversed(around) if entry), None)
             row = named.start_point[0] + 1
-            made = _definition(node, kind, prefix + name, source, outer, row, wraps.get(end))
+            # A wrap belongs to the outermost definition that ends with it.
+            first = _first_line(wraps, place[0], end)
+            made = _definition(node, kind, prefix + name, source, outer, row, first)
             yield made
         around.append((end, made, prefix if kind in _VALUES else f"{prefix}{name}."))
+
+
+def _first_line(wraps: dict[int, list[tuple[int, int]]], begin: int, end: int) -> int | None:
+    """Take what is wrapped around a definition, and return its first line."""
+    for last in (end, end + 1):  # A semicolon may follow.
+        own = [wrap for wrap in wraps.get(last, ()) if wrap[0] <= begin]
+        if own:
+            wraps[last] = [wrap for wrap in wraps[last] if wrap not in own]
+            return min(own)[1]
+    return None
 
 
 def _definition(
