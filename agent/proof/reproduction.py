@@ -61,11 +61,9 @@ def by_existing(sides: Sides, baseline: TestReport, after: TestReport) -> Shown:
 
 def by_own(sides: Sides, baseline: TestReport) -> Shown:
     """Return the tests that came with the patch and show the fix; notes say why others do not."""
-    files = sorted(
-        c.new
-        for c in sides.changes
-        if c.support and c.new and is_test_file(c.new) and not c.new.endswith("conftest.py")
-    )[:MOST_FILES]
+    files = sorted(c.new for c in sides.changes if c.support and c.new and _may_hold_tests(c.new))[
+        :MOST_FILES
+    ]
     if not files:
         return Shown()
     (after, again), reached = sides.watch("whole", files, again=True)
@@ -89,6 +87,17 @@ def by_own(sides: Sides, baseline: TestReport) -> Shown:
             shown.flaky.append(test)
     shown.notes = shown.notes[:5]
     return shown
+
+
+def _may_hold_tests(path: str) -> bool:
+    """Tell whether a file is source that a runner may find tests in."""
+    name = path.rpartition("/")[2]
+    if name.endswith(".py"):
+        return is_test_file(name) and name != "conftest.py"
+    return (
+        is_test_file(path)
+        and re.search(r"\.([cm]?[jt]sx?|go|rs|java|kt|rb|php)$", name) is not None
+    )
 
 
 def _no_proof(test: str, before: TestReport, words: set[str]) -> str:
