@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,29 +41,31 @@ class Cache:
         """Return what is kept of these blobs under this version."""
         found: dict[str, bytes] = {}
         today = int(time.time() // 86_400)
-        with self._open() as database:
+
+        def work(database: sqlite3.Connection) -> None:
             for begin in range(0, len(blobs), _AT_ONCE):
-                if database is None:
-                    break
                 part = blobs[begin : begin + _AT_ONCE]
                 old = self._load(database, part, version, today, found)
                 database.executemany(
                     "UPDATE tags SET day = ? WHERE version = ? AND blob = ?",
                     [(today, version, blob) for blob in old],
                 )
+
+        self._with_database(work)
         return found
 
     def save(self, entries: Mapping[str, bytes], version: str) -> None:
         """Keep what is known of these blobs under this version."""
         today = int(time.time() // 86_400)
-        with self._open() as database:
-            if database is None:
-                return
+
+        def work(database: sqlite3.Connection) -> None:
             database.executemany(
                 "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?)",
                 [(blob, version, today, zlib.crc32(data), data) for blob, data in entries.items()],
             )
             self._shrink(database)
+
+        self._with_database(work)
 
     @staticmethod
     def _load(
@@ -98,9 +100,8 @@ class Cache:
                 "LIMIT (SELECT COUNT(*) / 2 FROM tags))"
             )
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection | None]:
-        """Give the database, or None where there can be none; a broken one is removed."""
+    def _with_database(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Work on the database, or do without it; a broken one is removed."""
         import sqlite3
 
         try:
@@ -109,9 +110,9 @@ class Cache:
                 database.execute("PRAGMA synchronous = OFF")
                 database.execute(_TABLE)
                 with database:
-                    yield database
+                    work(database)
         except (sqlite3.OperationalError, OSError):
-            # Locked for long, no room, not ours to write: go on without.
+            # Locked for long, no room, not ours to write.
             return
         except sqlite3.DatabaseError:
             self._file.unlink(missing_ok=True)

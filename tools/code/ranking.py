@@ -72,8 +72,10 @@ def _wanted(name: str, places: Mapping[str, list[Definition]], hints: Hints) -> 
     """Return what a definition gains when the issue itself says its name."""
     share = 1.0 / sum(map(len, places.values()))
     if name in hints.code:
-        return 0.2 * share
-    return 0.02 * share if name in hints.words else 0.0
+        return share
+    if name in hints.words:
+        return share * (0.02 if name.islower() else 0.5)
+    return 0.0
 
 
 def _edges(
