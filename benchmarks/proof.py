@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -99,8 +100,8 @@ def own_test(instance: Path, repository: Path) -> tuple[str, str] | None:
         subprocess.run(["git", "apply", patch], cwd=place, check=True)
         for name in sorted({test.partition("::")[0] for test in facts["FAIL_TO_PASS"]}):
             source = (Path(place) / name).read_text()
-            if "from test" in source or "import test" in source:
-                continue
+            if re.search(r"^(from|import) [\w.]*\btest_", source, re.MULTILINE):
+                continue  # It needs other hidden tests.
             wanted = {
                 part.partition("[")[0]
                 for test in facts["FAIL_TO_PASS"]
