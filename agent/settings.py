@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     """Run once with network before the first step, to install what the tests need."""
 
     test_command: str | None = None
-    """Runs the whole suite; None finds pytest by itself."""
+    """Runs the whole suite; None finds the runner by itself."""
 
     attempts: int = Field(1, ge=1, le=16)
     """Attempts at the issue, as many at once as the server can hold; the best proved one counts."""

@@ -75,7 +75,7 @@ def editable(given: str) -> str:
     path = relative(given)
     if path.startswith("/") and not path.startswith("/tmp/"):  # noqa: S108 - in the sandbox
         raise ToolError(f"{path} lies outside the repository; only files inside can be edited.")
-    if path == ".git" or path.startswith(".git/"):
+    if ".git" in path.lower().split("/"):
         raise ToolError("Files in .git cannot be edited.")
     return path
 

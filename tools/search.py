@@ -77,6 +77,8 @@ class Search(Tool[SearchParameters]):
             raise missing(path, sandbox)
         if result.exit_code not in (0, 1) and not result.stdout and not result.timed_out:
             reason = _reason(result)
+            if "glob" in reason:
+                raise ToolError(f"glob cannot be read ({reason}). Give one like *.py or src/**.")
             note = f"Not a valid regular expression ({reason}); searched for the literal text.\n"
             result = sandbox.exec(
                 _script(pattern, path, glob, fixed=True), output_limit=_OUTPUT_LIMIT

@@ -238,6 +238,7 @@ def test_existing_tests_are_marked(slug: Sandbox) -> None:
     [
         (".git/config", "Files in .git cannot be edited."),
         ("/testbed/.git/HEAD", "Files in .git cannot be edited."),
+        ("slug/.GIT/config", "Files in .git cannot be edited."),
         ("/etc/passwd", "lies outside the repository"),
         ("../x", "lies outside the repository"),
         ("slug", "slug is a directory."),

@@ -156,3 +156,11 @@ def test_deep_definitions_are_named(empty: Sandbox) -> None:
     assert search(empty, pattern="needle").text.endswith(
         "  in A.b (lines 2-4):\n    4\t        return needle"
     )
+
+
+def test_a_glob_that_cannot_be_read(shared_slug: Sandbox) -> None:
+    if not shared_slug.exec("command -v rg").ok:
+        pytest.skip("ripgrep is not installed; git grep takes any glob")
+    observation = search(shared_slug, pattern="x", glob="*.{")
+    assert not observation.ok
+    assert observation.text.startswith("glob cannot be read (parsing glob '*.{'")
