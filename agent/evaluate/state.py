@@ -26,7 +26,9 @@ _IDENTITY = {
 }
 
 
-def make_state(instance: Instance, place: Path, clones: Path | None = None) -> Path:
+def make_state(
+    instance: Instance, place: Path, clones: Path | None = None, *, hide: bool = True
+) -> Path:
     """Write the instance's repository to `place` and return it.
 
     Args:
@@ -34,6 +36,7 @@ def make_state(instance: Instance, place: Path, clones: Path | None = None) -> P
         place: a directory that does not exist yet.
         clones: directory with local clones, named `owner__name` or `owner/name`, for instances
             that come without an archive.
+        hide: leave out the tests that must fail; only grading needs them.
 
     Raises InstanceError when the state can't be had.
     """
@@ -44,12 +47,13 @@ def make_state(instance: Instance, place: Path, clones: Path | None = None) -> P
         _unpack(instance.archive, instance.top, place)
     else:
         _check_out(instance, place, clones)
-    hide_tests(instance, place)
+    if hide:
+        _hide_tests(instance, place)
     _commit(place)
     return place
 
 
-def hide_tests(instance: Instance, place: Path) -> None:
+def _hide_tests(instance: Instance, place: Path) -> None:
     """Remove the files of tests that must fail, as SWE-smith does in its second edition.
 
     Where a patch brings the hidden tests, the state has none of them to begin with.

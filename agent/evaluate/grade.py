@@ -1,0 +1,172 @@
+"""Grades a patch by the hidden tests, in a fresh sandbox, under the original test support.
+
+What counts: every test that must pass *passes* (a skip is not a pass), by the machine-readable
+report, with an exit code that agrees with it. Changes of the patch to tests, `conftest.py`, pytest
+settings and the like are taken back first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, Field
+
+from reapair.agent.environment import Prepared, prepare
+from reapair.agent.evaluate.instances import Instance
+from reapair.agent.evaluate.state import make_state
+from reapair.agent.proof.changes import joined, judged, read_changes, with_after, with_before
+from reapair.agent.settings import Settings
+from reapair.sandbox import SandboxError
+from reapair.sandbox.hostgit import GitStore
+from reapair.sandbox.snapshot import Snapshot
+from reapair.tools import TestReport, TestRunner
+
+if TYPE_CHECKING:
+    from reapair.sandbox import Sandbox
+
+Status = Literal["resolved", "unresolved", "empty", "does_not_apply", "timed_out"]
+
+
+class Outcome(BaseModel):
+    """Which tests of a group passed, and which did not."""
+
+    success: list[str] = Field(default_factory=list)
+    failure: list[str] = Field(default_factory=list)
+
+
+class Grade(BaseModel):
+    """What the hidden tests say of a patch.
+
+    Attributes:
+        reverted: files whose change was taken back, because only tests use them.
+        problem: one line for people where the tests alone don't tell why.
+    """
+
+    instance_id: str
+    status: Status
+    fail_to_pass: Outcome = Field(default_factory=Outcome)
+    pass_to_pass: Outcome = Field(default_factory=Outcome)
+    reverted: list[str] = Field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the instance counts as solved."""
+        return self.status == "resolved"
+
+
+class Grader:
+    """Grades patches for one instance; its environment is made once.
+
+    Args:
+        instance: the task.
+        place: a directory of ours that does not exist yet; the state is kept there.
+        settings: engine and limits; the instance's own commands win.
+        clones: see `make_state`.
+        say: is told what takes its time.
+
+    Raises InstanceError when the state can't be had, SandboxError when the environment can't.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        place: Path,
+        settings: Settings,
+        clones: Path | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.instance = instance
+        repository = make_state(instance, place / "repository", clones, hide=False)
+        store = place / "store"
+        self._snapshot = Snapshot.of_work_tree(repository, store)
+        self._prepared: Prepared = prepare(
+            self._snapshot, GitStore(store, repository), settings_for(instance, settings), say
+        )
+        self._runner = TestRunner(self._prepared.test_command)
+
+    def grade(self, patch: bytes) -> Grade:
+        """Grade one patch. Raises SandboxError for what is no fault of the patch."""
+        if not patch.strip():
+            return Grade(instance_id=self.instance.id, status="empty")
+        try:
+            product, reverted = self._product(patch)
+            report = self._run(product)
+        except ValueError as error:
+            return Grade(instance_id=self.instance.id, status="does_not_apply", problem=str(error))
+        if not report.statuses and not report.timed_out:
+            self._check_the_suite()
+        return self._judge(report, reverted)
+
+    def _judge(self, report: TestReport, reverted: list[str]) -> Grade:
+        groups = [
+            Outcome(
+                success=[test for test in tests if report.statuses.get(test) == "passed"],
+                failure=[test for test in tests if report.statuses.get(test) != "passed"],
+            )
+            for tests in (self.instance.fail_to_pass, self.instance.pass_to_pass)
+        ]
+        good = bool(groups[0].success) and not any(group.failure for group in groups)
+        problem = report.inconsistent
+        status: Status = "resolved" if good and not problem else "unresolved"
+        if report.timed_out:
+            status, problem = "timed_out", f"not done after {self.instance.timeout:.0f} seconds"
+        return Grade(
+            instance_id=self.instance.id,
+            status=status,
+            fail_to_pass=groups[0],
+            pass_to_pass=groups[1],
+            reverted=reverted,
+            problem=problem,
+        )
+
+    def _product(self, patch: bytes) -> tuple[bytes, list[str]]:
+        """Return the patch without its changes to tests and their support, and those files."""
+        with self._fresh() as sandbox:
+            changes = with_before(read_changes(patch), sandbox)
+            self._apply(sandbox, patch)
+            changes = judged(with_after(changes, sandbox), self._runner.command)
+        reverted = sorted(change.path for change in changes if change.support)
+        return joined(changes, support=False), reverted
+
+    def _run(self, product: bytes) -> TestReport:
+        with self._fresh() as sandbox:
+            self._apply(sandbox, product)
+            self._apply(sandbox, self.instance.test_patch.encode())
+            return self._runner.run(sandbox, "all", self.instance.timeout)
+
+    def _check_the_suite(self) -> None:
+        """Raise SandboxError where no test runs without a patch either: that is no grade."""
+        if not self._run(b"").statuses:
+            raise SandboxError(
+                f"{self.instance.id}: no test runs, with a patch or without. Its environment is "
+                "not right: see agent prepare."
+            )
+
+    def _apply(self, sandbox: Sandbox, patch: bytes) -> None:
+        if patch.strip() and (problem := self._snapshot.apply(sandbox, patch)):
+            raise ValueError(problem)
+
+    @contextmanager
+    def _fresh(self) -> Iterator[Sandbox]:
+        sandbox = self._prepared.engine.sandbox(self._prepared.environment, "grade")
+        try:
+            sandbox.start()
+            self._snapshot.load(sandbox)
+            yield sandbox
+        finally:
+            sandbox.close()
+
+
+def settings_for(instance: Instance, settings: Settings) -> Settings:
+    """Return the settings with what the instance says of its own environment."""
+    own = {
+        "image": instance.image or settings.image,
+        "setup_command": instance.setup_command or settings.setup_command,
+        "test_command": instance.test_command or settings.test_command,
+        "history": False,
+    }
+    return settings.model_copy(update=own)
