@@ -48,11 +48,16 @@ def observations(result: Result) -> list[str]:
 @pytest.mark.parametrize(
     ("call", "command"),
     [
-        (turn("bash", command="echo lost > half.txt; sleep 4242"), "sleep 4242"),
-        (turn("search", pattern="mean", path="pipe"), "pipe"),
-        (turn("run_tests", selector="all"), "sleep 4243"),
+        pytest.param(
+            turn("bash", command="echo lost > half.txt; sleep 4242"), "sleep 4242", id="bash"
+        ),
+        pytest.param(
+            turn("search", pattern="mean", path="pipe"), "pipe", id="search", marks=pytest.mark.long
+        ),
+        pytest.param(
+            turn("run_tests", selector="all"), "sleep 4243", id="run_tests", marks=pytest.mark.long
+        ),
     ],
-    ids=["bash", "search", "run_tests"],
 )
 def test_killed_from_outside_while_a_tool_runs(
     call: dict[str, Any], command: str, tmp_path: Path
