@@ -92,7 +92,10 @@ def weakened(how: str) -> Change:
 
 
 def own_test(instance: Path, repository: Path) -> tuple[str, str] | None:
-    """Return a new test file that holds only the tests an instance must mend; None: none can be."""
+    """Return the hidden tests of an instance as a new file; None where no file stands alone.
+
+    All of the file is taken: tests may depend on those before them.
+    """
     facts = json.loads((instance / "instance.json").read_text())
     with tempfile.TemporaryDirectory() as place:
         subprocess.run(["cp", "-r", f"{repository}/.", place], check=True)
@@ -102,30 +105,8 @@ def own_test(instance: Path, repository: Path) -> tuple[str, str] | None:
             source = (Path(place) / name).read_text()
             if re.search(r"^(from|import) [\w.]*\btest_", source, re.MULTILINE):
                 continue  # It needs other hidden tests.
-            wanted = {
-                part.partition("[")[0]
-                for test in facts["FAIL_TO_PASS"]
-                if test.startswith(f"{name}::")
-                for part in test.split("::")[-1:]
-            }
-            path = name.removesuffix(".py") + "_reproduction.py"
-            return path, _only(source, wanted)
+            return name.removesuffix(".py") + "_reproduction.py", source
     return None
-
-
-def _only(source: str, wanted: set[str]) -> str:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [  # type: ignore[attr-defined]
-                each
-                for each in body
-                if not isinstance(each, ast.FunctionDef)
-                or not each.name.startswith("test")
-                or each.name in wanted
-            ] or [ast.Pass()]
-    return ast.unparse(tree) + "\n"
 
 
 def special(task: Task) -> dict[str, tuple[Change, Change]]:
