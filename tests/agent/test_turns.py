@@ -246,3 +246,24 @@ def test_an_instruction_survives_a_compaction(calc: Task, tmp_path: Path) -> Non
     made = plan(messages, events, 10, count=len, summarise=lambda: "Went well.", diff=lambda: "",
                 looping=True)  # fmt: skip
     assert words in json.dumps(made.apply(messages))
+
+
+def test_a_server_that_restarts_is_waited_for(calc: Task, tmp_path: Path) -> None:
+    turns = script(calc, calc.gold)
+    first = ScriptedServer(turns[:2])
+    port = int(first.base_url.rsplit(":", 1)[1].partition("/")[0])
+    second: list[ScriptedServer] = []
+
+    def restart() -> None:
+        time.sleep(2)
+        second.append(ScriptedServer(turns[2:], port=port))
+
+    def close(event: Any) -> None:
+        if event.kind == "tool_result" and event.step == 2:
+            first.close()
+            threading.Thread(target=restart).start()
+
+    result = begin(calc, first, tmp_path, on_event=close)
+    second[0].close()
+    assert (result.exit_reason, result.verdict) == ("submitted", "proved")
+    assert [event.kind for event in read_events(result.directory)].count("discarded") >= 1
