@@ -119,7 +119,7 @@ def _nothing_ran(report: TestReport, selector: str, sandbox: Sandbox) -> str:
         if near and test.partition("[")[0] not in known:
             ids = ", ".join(f"{path}::{name}" for name in near)
             return f"No tests were run: there is no {selector}. Tests like it: {ids}."
-    if report.exit_code == 5:
+    if report.exit_code in (0, 5):
         return f"No tests were run: there are none in {selector}."
     reason = "the time was up" if report.timed_out else f"exit code {report.exit_code}"
     return f"No tests were run ({reason}).\n{report.output_tail}".rstrip()
