@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import require
 
+from reapair.prompts import render
 from reapair.sandbox import SandboxError, choose
 from reapair.sandbox.base import Kind, Sandbox
 from reapair.sandbox.environment import PYTEST_SETUP
@@ -135,3 +136,24 @@ def test_the_schemas_are_small_flat_and_in_order() -> None:
             "string",
             "integer",
         }
+
+
+def test_the_first_request_is_small() -> None:
+    tools = Toolbox(standard_tools(RUNNER, lambda: None, diff), lambda: None)  # type: ignore[arg-type,return-value]
+    request = {
+        "messages": [
+            {"role": "system", "content": render("system", tools=tools.names)},
+            {
+                "role": "user",
+                "content": render(
+                    "issue",
+                    workspace="/testbed",
+                    issue="x" * 1_000,
+                    test_command="python -m pytest",
+                    repository_map="",
+                ),
+            },
+        ],
+        "tools": tools.schemas,
+    }
+    assert len(json.dumps(request)) <= 8_000
