@@ -3,8 +3,8 @@
     python benchmarks/cache.py [STEPS] [MODEL.gguf]
 
 Every request goes to the server and its timings are read; its answer is then replaced by a scripted
-one, so that any model will do. Reusable are the tokens of the request before. Also prints what the
-run wrote to the disk.
+one, so that any model will do. Reusable are the tokens of the request before. Then prints what a
+run of 800 messages of 5 kB writes to the disk, and one of half as many.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from reapair.agent.model.client import Client
 from reapair.agent.model.outcomes import classify
 from reapair.agent.model.reply import RawCall, Reply
 from reapair.agent.model.servers import detect
-from reapair.agent.model.types import Answer, Message, Progress, RequestOptions, Usage
+from reapair.agent.model.types import Answer, Message, Progress, RequestOptions, Server, Usage
 from reapair.agent.serve.embedded import EmbeddedServer
 from reapair.agent.settings import Settings
 from reapair.agent.solve import solve
 from support.tasks import own_tasks
+
+MESSAGE_BYTES = 5_000
 
 
 class Scripted:
@@ -88,8 +90,54 @@ def main(steps: int, model_file: Path) -> None:
     )
 
 
+class Reader:
+    """A model without a server, of unknown context: reads one file all the time, then submits."""
+
+    server = Server("other", "http://127.0.0.1:9/v1", "reader", None)
+
+    def __init__(self, reads: int) -> None:
+        read, submit = ("read", {"path": "long.txt"}), ("submit", {"summary": "Done."})
+        self._calls = iter([read] * reads + [submit] * 2)
+
+    def ask(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]],
+        *_: object,
+    ) -> Answer:
+        """Make the next call."""
+        name, arguments = next(self._calls)
+        raw = RawCall(f"call{len(messages)}", name, json.dumps(arguments))
+        # As long as what is read, and never twice the same: that would be a loop.
+        reply = Reply(
+            reasoning=f"{len(messages)} ".ljust(MESSAGE_BYTES, "x"),
+            calls=[raw],
+            finish_reason="tool_calls",
+        )
+        return classify(reply, messages, tools, Usage())
+
+    def count(self, *_: object) -> int:
+        """Count nothing: there is no limit."""
+        return 0
+
+    def cancel(self) -> None:
+        """Do nothing: no request takes any time."""
+
+
+def bytes_written(messages: int) -> int:
+    """Return what a run of so many messages leaves on the disk."""
+    with tempfile.TemporaryDirectory() as place:
+        task = own_tasks(Path(place) / "tasks")[0]
+        (task.repository / "long.txt").write_text("word\n" * (MESSAGE_BYTES // 12))
+        settings = Settings(runs=Path(place) / "runs", max_steps=messages)
+        result = solve(task.issue, task.repository, settings, model=Reader(messages // 2))
+        return sum(file.stat().st_size for file in result.directory.rglob("*") if file.is_file())
+
+
 if __name__ == "__main__":
     main(
         int(sys.argv[1]) if len(sys.argv) > 1 else 50,
         Path(sys.argv[2]) if len(sys.argv) > 2 else ROOT / "tests/data/random.gguf",
     )
+    half, whole = bytes_written(400), bytes_written(800)
+    print(f"800 messages of 5 kB: {whole / 1e6:.2f} MB written, 400: {half / 1e6:.2f} MB")

@@ -164,9 +164,7 @@ def _decode_speed(reply: Reply, completion: int | None) -> float | None:
 
 
 def _length(entry: dict[str, Any]) -> int:
-    # Reasoning is stored under two names and rendered once.
-    once = {key: value for key, value in entry.items() if key != "reasoning"}
-    return len(json.dumps(once, ensure_ascii=False))
+    return len(json.dumps(entry, ensure_ascii=False))
 
 
 def _inside(values: dict[str, Any], key: str) -> dict[str, Any]:

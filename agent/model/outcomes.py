@@ -92,10 +92,10 @@ def classify_error(status: int | None, kind: str, message: str) -> Outcome:
 
 
 def assistant_message(content: str, reasoning: str, calls: Sequence[CheckedCall]) -> Message:
-    """Return the message to store: reasoning byte for byte, under the names both servers read."""
+    """Return the message to store: reasoning byte for byte, under one of its two names."""
     message: Message = {"role": "assistant", "content": content}
     if reasoning:
-        message |= {"reasoning_content": reasoning, "reasoning": reasoning}
+        message |= {"reasoning_content": reasoning}
     if calls:
         message["tool_calls"] = [checked.stored for checked in calls]
     return message

@@ -154,9 +154,12 @@ def render(message: Message) -> Message:
         rendered["content"] = control.encode(rendered["content"])
     if role != "assistant":
         return rendered
-    for key in ("content", "reasoning_content", "reasoning"):
+    for key in ("content", "reasoning_content"):
         if key in rendered:
             rendered[key] = control.shield(_text(rendered[key]))
+    if "reasoning_content" in rendered:
+        # llama.cpp reads the one name, vLLM the other; it is stored once.
+        rendered["reasoning"] = rendered["reasoning_content"]
     if calls := rendered.get("tool_calls"):
         rendered["tool_calls"] = [
             {**call, "function": _safe_function(call["function"])} for call in calls

@@ -61,7 +61,6 @@ def test_a_call_in_open_thinking_is_found_and_stored_in_its_place() -> None:
     assert [call.name for call in result.calls] == ["read_file", "read_file"]
     assert result.message is not None
     assert result.message["reasoning_content"] == "I'll read the code and the tests."
-    assert result.message["reasoning"] == result.message["reasoning_content"]
 
 
 def test_final_text() -> None:
@@ -72,7 +71,6 @@ def test_final_text() -> None:
         "role": "assistant",
         "content": result.content,
         "reasoning_content": "The work is submitted.",
-        "reasoning": "The work is submitted.",
     }
 
 
