@@ -9,7 +9,6 @@ import ast
 import hashlib
 import os
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from reapair.sandbox.gitdiff import parse, split
 from reapair.sandbox.policy import changed_files
 from reapair.sandbox.safegit import GitError
 from reapair.tools.files import is_test_file
+from reapair.tools.source import parse_python
 
 if TYPE_CHECKING:
     from reapair.agent.result import Result
@@ -205,16 +205,14 @@ def _normal(path: str, content: bytes) -> bytes:
     """Return a file's content without what does not matter. Parses Python, and runs nothing."""
     if path.endswith((".py", ".pyi")) and len(content) <= _PARSED_LIMIT:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tree = ast.parse(content)
+            tree = parse_python(content)
             for node in ast.walk(tree):
                 if isinstance(
                     node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
                 ) and isinstance(ast.get_docstring(node, clean=False), str):
                     del node.body[0]
             return ast.dump(tree).encode("utf-8", "surrogatepass")
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        except (SyntaxError, RecursionError):
             pass
     return b" ".join(content.split())
 

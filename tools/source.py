@@ -1,9 +1,12 @@
-"""Syntax errors of Python source, found by tree-sitter and the tokenizer. Text only."""
+"""Python source as text: its syntax tree, and its errors. Nothing of it runs."""
 
 from __future__ import annotations
 
+import ast
 import io
+import threading
 import tokenize
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,12 +15,23 @@ from reapair.tools.code.languages import PYTHON, grammar
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+_PARSING = threading.Lock()  # Python 3.11 counts the depth of all threads' trees as one.
 _SILENT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING}
 
 
 def is_python(path: str) -> bool:
     """Tell from its name whether a file is Python source."""
     return path.endswith((".py", ".pyi"))
+
+
+def parse_python(text: str | bytes) -> ast.Module:
+    """Return the syntax tree. Raises SyntaxError for every text that has none, hostile ones too."""
+    with _PARSING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # What the text is warned of is not ours to say.
+        try:
+            return ast.parse(text)
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise SyntaxError(str(error)) from error
 
 
 def syntax_errors(text: str) -> list[int]:

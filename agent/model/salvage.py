@@ -16,6 +16,7 @@ from typing import Any
 
 from reapair.agent.model.reply import RawCall
 from reapair.agent.model.toolcalls import resolve_name
+from reapair.tools.source import parse_python
 
 _LONGEST = 200_000
 _LONGEST_SELFCLOSED = 1_000
@@ -170,7 +171,8 @@ def _python_style(body: str, schemas: Schemas) -> RawCall | None:
     if not body.endswith(")") or len(body) > 20_000:
         return None
     try:
-        node = ast.parse(body, mode="eval").body
+        [line] = parse_python(body).body
+        node = line.value if isinstance(line, ast.Expr) else None
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
             return None
         arguments = {item.arg or "": ast.literal_eval(item.value) for item in node.keywords}

@@ -11,6 +11,7 @@ from importlib import resources
 from reapair.agent.proof.changes import Change
 from reapair.sandbox import ExecResult, Sandbox
 from reapair.tools import is_test_file
+from reapair.tools.source import parse_python
 
 _IMPORT = re.compile(r"^\s*(?:from\s+(\.*)([\w.]*)\s+import\s+(.*)|import\s+(.*))")
 _LISTING = "git -c core.quotepath=off grep -nIE '^[[:space:]]*(from|import)[[:space:]]' -- '*.py'"
@@ -84,8 +85,8 @@ def is_code(change: Change) -> bool:
 def _spoken(text: str) -> str:
     """Return a source's syntax tree without its docstrings; the text where it is no Python."""
     try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+        tree = parse_python(text)
+    except (SyntaxError, RecursionError):
         return text
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -102,8 +103,8 @@ def targets(change: Change) -> set[int]:
     Lines inside functions where there are any: all others run on import.
     """
     try:
-        tree = ast.parse(change.after)
-    except (SyntaxError, ValueError, RecursionError):
+        tree = parse_python(change.after)
+    except (SyntaxError, RecursionError):
         return set(change.added)
     inside: set[int] = set()
     outside: set[int] = set()

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from reapair.agent.proof.changes import Change
+from reapair.tools.source import parse_python
 
 
 def special_cases(changes: list[Change]) -> list[str]:
@@ -34,8 +35,8 @@ def _added(change: Change) -> list[ast.AST]:
     if not change.python:
         return []
     try:
-        tree = ast.parse(change.after)
-    except (SyntaxError, ValueError, RecursionError):
+        tree = parse_python(change.after)
+    except SyntaxError:
         return []
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     inside = (tree,) if change.support else functions

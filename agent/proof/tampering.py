@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from reapair.agent.proof.changes import Change
 from reapair.agent.proof.support import is_settings, settings_in
 from reapair.agent.proof.tricks import dotted
+from reapair.tools.source import parse_python
 
 _HOOKS = re.compile(r"pytest_\w+|collect_ignore(_glob)?")
 _LEAVES_OUT = re.compile(
@@ -58,8 +59,8 @@ def changed_test_names(change: Change) -> list[str] | None:
     if not change.python:
         return None if any(line.strip() for line in change.removed) else []
     try:
-        before, after = _units(ast.parse(change.before)), _units(ast.parse(change.after))
-    except (SyntaxError, ValueError, RecursionError):
+        before, after = _units(parse_python(change.before)), _units(parse_python(change.after))
+    except (SyntaxError, RecursionError):
         return None
     return sorted(
         name
@@ -149,15 +150,15 @@ def _undecorated(function: ast.FunctionDef) -> list[str]:
 def _code(text: str) -> str:
     """Return a source without its comments and layout, to see whether anything else changed."""
     try:
-        return ast.dump(ast.parse(text))
-    except (SyntaxError, ValueError, RecursionError):
+        return ast.dump(parse_python(text))
+    except (SyntaxError, RecursionError):
         return text
 
 
 def _added_hooks(change: Change) -> Iterator[str]:
     try:
-        tree = ast.parse(change.after)
-    except (SyntaxError, ValueError, RecursionError):
+        tree = parse_python(change.after)
+    except (SyntaxError, RecursionError):
         return
     for node in ast.walk(tree):
         inside = range(getattr(node, "lineno", 0), (getattr(node, "end_lineno", 0) or 0) + 1)
@@ -176,8 +177,8 @@ def _left_out(change: Change) -> Iterator[str]:
             yield "leaves tests out by a mark"
         return
     try:
-        tree, old = ast.parse(change.after), _units(ast.parse(change.before))
-    except (SyntaxError, ValueError, RecursionError):
+        tree, old = parse_python(change.after), _units(parse_python(change.before))
+    except (SyntaxError, RecursionError):
         return
     fresh = [node for name, node in _parts(tree.body, "") if name and name not in old]
     skipped = {inner for node in fresh for inner in ast.walk(node)}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from reapair.agent.proof.changes import Change
 from reapair.agent.proof.tricks import dotted, write_out_names
-from reapair.tools.source import syntax_errors
+from reapair.tools.source import parse_python, syntax_errors
 
 _SCRATCH = re.compile(
     r"(repro|reproduc\w+|reproduction|debug|scratch|tmp|temp|try(out)?|poc|(verify|check)_fix|fix)"
@@ -46,8 +46,8 @@ def _new_syntax_error(change: Change) -> int:
     Both readers have to agree: ours may be older than the project's Python.
     """
     try:
-        ast.parse(change.after)
-    except (SyntaxError, ValueError) as error:
+        parse_python(change.after)
+    except SyntaxError as error:
         line = getattr(error, "lineno", None) or 1
     else:
         return 0
@@ -77,8 +77,8 @@ def _debugger(change: Change) -> str:
         code = change.path.endswith((".js", ".ts", ".jsx", ".tsx", ".rb", ".rs", ".go", ".mjs"))
         return f"{change.path} calls a debugger: {found[0].strip()}." if found and code else ""
     try:
-        tree = ast.parse(change.after)
-    except (SyntaxError, ValueError, RecursionError):
+        tree = parse_python(change.after)
+    except SyntaxError:
         return ""
     write_out_names(tree)
     for node in ast.walk(tree):

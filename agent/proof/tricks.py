@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from reapair.agent.proof.changes import Change
+from reapair.tools.source import parse_python
 
 _GUARDED = frozenset({"builtins", "__builtins__", "unittest", "pytest", "_pytest", "doctest"})
 _CLOCK = frozenset({"time", "datetime", "socket", "random"})
@@ -28,8 +29,8 @@ def product_tricks(change: Change) -> list[str]:
     if not change.python:
         return _text_tricks(change)
     try:
-        tree = ast.parse(change.after)
-    except (SyntaxError, ValueError, RecursionError):
+        tree = parse_python(change.after)
+    except SyntaxError:
         return []
     write_out_names(tree)
     found: dict[str, None] = {}
