@@ -58,6 +58,11 @@ def seed_of(attempt: int) -> int:
     return 1 + _SEEDS_APART * (attempt - 1)
 
 
+def attempt_of(seed: int) -> int:
+    """Return the attempt that draws samples with this seed."""
+    return 1 + (seed - 1) // _SEEDS_APART
+
+
 @dataclass
 class Attempts:
     """The attempts of one run.

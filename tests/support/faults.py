@@ -25,7 +25,7 @@ from reapair.agent.model.types import Outcome
 from reapair.agent.result import ExitReason, Result
 from reapair.agent.settings import Settings
 from reapair.agent.solve import solve
-from support.dialects import Json
+from reapair.agent.evaluate.scripted.dialects import Json
 from support.scripted_server import ScriptedServer
 from support.tasks import Task, own_tasks, turn
 

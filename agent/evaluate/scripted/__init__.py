@@ -1,0 +1,1 @@
+"""A model server that answers from a script, over real HTTP."""
