@@ -30,6 +30,7 @@ def public_url(url: str) -> str:
 def secrets_of(settings: Settings) -> list[str]:
     """Return the secrets that settings hold, in every form that an error message may show."""
     found = [settings.api_key.get_secret_value()] if settings.api_key else []
+    found += [value.get_secret_value() for value in settings.headers.values()]
     parts = urlsplit(settings.base_url or "")
     found += [parts.password or "", *_QUERY_VALUE.findall(parts.query)]
     if parts.username and not parts.password:  # A token in the user's place.

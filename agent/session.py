@@ -156,7 +156,7 @@ class Session:
         return answer
 
     def _settings_to_keep(self) -> dict[str, Any]:
-        kept = self.settings.model_dump(mode="json", exclude={"api_key"})
+        kept = self.settings.model_dump(mode="json", exclude={"api_key", "headers"})
         if self.settings.base_url:
             kept["base_url"] = public_url(self.settings.base_url)
         return kept

@@ -1,4 +1,6 @@
-"""What a user can set: flag, then environment (`AGENT_*`, `OPENAI_*` where usual), then default."""
+"""What a user can set. `Settings` itself knows keywords and the environment (`AGENT_*`, `OPENAI_*`
+where usual); `agent.config` adds the repository's file and the user's.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ SandboxKind = Literal["auto", "docker", "podman", "bubblewrap", "none"]
 
 
 class Settings(BaseSettings):
-    """Settings of a run. A value given by keyword wins over the environment."""
+    """Settings of a run. A value given by keyword wins over the environment.
+
+    `reapair.load_settings` makes one that also knows the repository's file and the user's.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="AGENT_", env_ignore_empty=True, extra="forbid", populate_by_name=True
@@ -27,6 +32,9 @@ class Settings(BaseSettings):
         None, validation_alias=AliasChoices("AGENT_API_KEY", "OPENAI_API_KEY")
     )
     """Sent to `base_url` only, never to a server that was found by looking."""
+
+    headers: dict[str, SecretStr] = {}
+    """More HTTP headers for `base_url`, by name; never stored, never shown."""
 
     model: str | None = None
     """Model name; None takes the one the server has."""
@@ -68,6 +76,9 @@ class Settings(BaseSettings):
     tools: Literal["standard", "swe-smith", "bash"] = "standard"
     """What the model works with: our tools, those of SWE-smith's trajectories, or bash alone."""
 
+    prompts: Path | None = None
+    """Directory with prompts that replace ours, file by file (`issue.md`, `system.md`)."""
+
     max_steps: int = Field(75, ge=1)
     """Steps (one model turn and its tool calls) before the tree is taken as it is."""
 
@@ -88,3 +99,6 @@ class Settings(BaseSettings):
 
     runs: Path | None = None
     """Directory that keeps the runs; None takes the user's state directory."""
+
+    keep: bool = True
+    """Keep the run's directory; False removes it once there is a result, which then has it all."""

@@ -12,10 +12,10 @@ from reapair.agent.cli.common import app, fail
 
 # The help lists the commands in the order of their imports.
 # isort: off
-from reapair.agent.cli import solve, runs, setup, serve
+from reapair.agent.cli import solve, runs, setup, serve, config
 # isort: on
 
-__all__ = ["main", "runs", "serve", "setup", "solve"]
+__all__ = ["config", "main", "runs", "serve", "setup", "solve"]
 
 
 def main() -> None:

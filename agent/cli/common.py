@@ -53,17 +53,13 @@ RunId = Annotated[
 
 
 def settings_from(given: dict[str, Any]) -> Settings:
-    """Put flags over the environment; a wrong value is named with what is allowed."""
-    from pydantic import ValidationError
-
-    from reapair.agent.settings import Settings
+    """Put flags over all other places for settings; what is wrong is named with what is allowed."""
+    from reapair.agent.config import SettingsError, load
 
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).lower().removeprefix("agent_").replace("_", "-")
-        fail(2, f"--{name}: {first['msg']}. See agent solve --help.")
+        return load(Path.cwd(), given).settings
+    except SettingsError as error:
+        fail(2, str(error))
 
 
 def find_run(run_id: str) -> Path:
