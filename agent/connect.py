@@ -14,6 +14,11 @@ class NoServerError(ModelError):
     """Nobody named a server, and none was found."""
 
 
+def headers_of(settings: Settings) -> dict[str, str]:
+    """Return the headers that the user wants to be sent to the named server."""
+    return {name: value.get_secret_value() for name, value in settings.headers.items()}
+
+
 def connect(settings: Settings) -> Model:
     """Return a client for the server that the settings name.
 
@@ -25,11 +30,13 @@ def connect(settings: Settings) -> Model:
     from reapair.agent.serve.keep import Keeper
 
     key = settings.api_key.get_secret_value() if settings.api_key else None
+    headers = headers_of(settings)
     address = settings.base_url
     if address is None and (kept := Keeper().running()):
-        address, key = kept.base_url, kept.api_key
+        address, key, headers = kept.base_url, kept.api_key, {}
     if address is not None:
-        return Client(detect(address, api_key=key, model=settings.model), api_key=key)
+        server = detect(address, api_key=key, model=settings.model, headers=headers)
+        return Client(server, api_key=key, headers=headers)
     found = find_local(settings.model)
     if found is None:
         raise NoServerError(

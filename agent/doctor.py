@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from reapair.agent.connect import headers_of
 from reapair.agent.model import advice
 from reapair.agent.model.client import Client
 from reapair.agent.model.outcomes import REASONING_IN_CONTENT
@@ -59,6 +60,7 @@ def checks(
     api_key: str | None,
     model: str | None,
     sandbox_check: Callable[[], Iterable[Check]],
+    headers: Mapping[str, str] | None = None,
 ) -> Iterator[Check]:
     """Yield the checks one by one, as they are made. `solve` would work if none has failed.
 
@@ -67,8 +69,9 @@ def checks(
         api_key: sent to `base_url` only.
         model: name of the model where the server has several.
         sandbox_check: yields the checks of the engine and its image.
+        headers: sent to `base_url` only, beside ours.
     """
-    yield from check_model(base_url, api_key, model)
+    yield from check_model(base_url, api_key, model, headers)
     yield _git()
     yield from sandbox_check()
 
@@ -80,7 +83,7 @@ def diagnose(settings: Settings) -> Iterator[Check]:
     def sandbox() -> Iterator[Check]:
         yield _sandbox(settings)
 
-    yield from checks(settings.base_url, key, settings.model, sandbox)
+    yield from checks(settings.base_url, key, settings.model, sandbox, headers_of(settings))
 
 
 def _sandbox(settings: Settings) -> Check:
@@ -96,16 +99,21 @@ def _sandbox(settings: Settings) -> Check:
     return Check("sandbox", "ok", f"{engine.kind}: a command ran in the image")
 
 
-def check_model(base_url: str | None, api_key: str | None, model: str | None) -> Iterator[Check]:
+def check_model(
+    base_url: str | None,
+    api_key: str | None,
+    model: str | None,
+    headers: Mapping[str, str] | None = None,
+) -> Iterator[Check]:
     """Yield the checks of the model server alone; the arguments are those of `checks`."""
     kept = Keeper().running() if base_url is None else None
     if kept:
-        base_url, api_key = kept.base_url, kept.api_key
+        base_url, api_key, headers = kept.base_url, kept.api_key, None
     try:
         if base_url is None:
-            found, api_key = find_local(model), None
+            found, api_key, headers = find_local(model), None, None
         else:
-            found = detect(base_url, api_key=api_key, model=model)
+            found = detect(base_url, api_key=api_key, model=model, headers=headers)
         if found is None:
             raise ModelError(
                 "No model server was found on this machine's usual ports.\n"
@@ -115,9 +123,9 @@ def check_model(base_url: str | None, api_key: str | None, model: str | None) ->
         detail, _, mend = str(error).partition("\n")
         yield Check("server", "failed", detail, mend)
         return
-    client = Client(found, api_key=api_key, max_tokens=2_048)
-    pairs = Client(
-        found, api_key=api_key, max_tokens=2_048, overrides={"parallel_tool_calls": True}
+    client, pairs = (
+        Client(found, api_key=api_key, max_tokens=2_048, overrides=more, headers=headers)
+        for more in ({}, {"parallel_tool_calls": True})
     )
     examination = _Examination(client, pairs)
     yield Check("server", "ok", f"{found.kind} {found.version} at {found.base_url}")
@@ -126,7 +134,7 @@ def check_model(base_url: str | None, api_key: str | None, model: str | None) ->
     # Some servers know their context only once they have loaded the model, by now they have.
     yield _context(client.server)
     if found.kind == "llama.cpp":
-        yield _slots(found, api_key)
+        yield _slots(found, api_key, headers)
     yield from examination.reasoning()
     yield from examination.cache()
     if client.refused:
@@ -312,9 +320,9 @@ def _context(server: Server) -> Check:
     return Check("context", "ok", f"{size} tokens")
 
 
-def _slots(server: Server, api_key: str | None) -> Check:
+def _slots(server: Server, api_key: str | None, headers: Mapping[str, str] | None) -> Check:
     """Say how many slots share llama.cpp's context: one is right for one run."""
-    probe = Probe(server.base_url, api_key, timeout=10.0)
+    probe = Probe(server.base_url, api_key, 10.0, headers)
     with probe.client:
         slots = probe.get(f"{probe.root}/props").dict().get("total_slots")
     if not isinstance(slots, int):

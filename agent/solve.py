@@ -6,10 +6,12 @@ import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
 
 from reapair.agent.cancel import Cancel, Stopped
 from reapair.agent.connect import connect
@@ -78,6 +80,7 @@ def resume(
     instruction: str | None = None,
     api_key: str | None = None,
     base_url: str | None = None,
+    headers: Mapping[str, SecretStr] | None = None,
     model: Model | None = None,
     on_event: Callable[[Event], None] | None = None,
     cancel: Cancel | None = None,
@@ -91,6 +94,7 @@ def resume(
             same conversation and tree, and with its limits anew.
         api_key: for the run's server; keys are never stored.
         base_url: where the run's server is now; default: where it was.
+        headers: as in the settings that it was started with; they are never stored, either.
         model: a client of your own; default: the server that the run used.
         on_event: called with every event as it happens.
         cancel: stops the run from another thread.
@@ -111,7 +115,8 @@ def resume(
             return Result.model_validate(result)
         facts = started[0].data
         address = base_url or _address(facts["settings"]["base_url"])
-        settings = Settings(**{**facts["settings"], "api_key": api_key, "base_url": address})
+        now = {"api_key": api_key, "base_url": address} | ({"headers": headers} if headers else {})
+        settings = Settings(**{**facts["settings"], **now})
         model = model or connect(settings)
         repository, issue = Path(facts["repository"]), facts["issue"]
         return _drive(run, settings, model, repository, issue, on_event, cancel, instruction, tools)

@@ -7,7 +7,7 @@ business: the first request then pays what it would have paid anyway.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.model.connection import http_client, server_root
@@ -28,13 +28,16 @@ class Ahead:
 
     Args:
         server: only llama.cpp and vLLM can be asked for such things.
-        api_key: sent to this server only; None sends no key.
+        api_key, headers: sent to this server only; None sends none.
     """
 
-    def __init__(self, server: Server, api_key: str | None) -> None:
+    def __init__(
+        self, server: Server, api_key: str | None, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._server = server
         self._root = server_root(server.base_url)
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers |= headers or {}
 
     def idle_slot(self) -> int | None:
         """Return the slot of llama.cpp that nobody has used for longest; None when not told."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,20 +34,26 @@ class Capacity:
     pinned: bool = False
 
 
-def capacity(server: Server, wanted: int, *, api_key: str | None = None) -> Capacity:
+def capacity(
+    server: Server,
+    wanted: int,
+    *,
+    api_key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Capacity:
     """Ask the server what it can hold.
 
     Args:
         server: as it was found.
         wanted: conversations that there will be in all.
-        api_key: sent with the GETs; None sends none.
+        api_key, headers: sent with the GETs; None sends none.
 
     Raises NothingThere when the server has gone.
     """
     context = server.context_tokens
     if wanted == 1:
         return Capacity(1, context)
-    probe = Probe(server.base_url, api_key, timeout=10.0)
+    probe = Probe(server.base_url, api_key, 10.0, headers)
     with probe.client:
         if server.kind == "llama.cpp":
             slots = probe.get(f"{probe.root}/props").dict().get("total_slots")

@@ -47,6 +47,7 @@ class Client:
         seed: of the first sample; resamples count up from it.
         overrides: fields of the request body to set, or to leave out with None.
         idle_seconds: how long the server may stay silent during an answer.
+        headers: sent beside ours, to this server only.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Client:
         seed: int = 1,
         overrides: Mapping[str, Any] | None = None,
         idle_seconds: float = 600.0,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._server = server
         self._api_key = api_key
@@ -65,6 +67,7 @@ class Client:
         self._seed = seed
         self._overrides = dict(overrides or {})
         self._idle_seconds = idle_seconds
+        self._headers = dict(headers or {})
         self._hangup = Hangup()
         self._openai: openai.OpenAI | None = None
         self._counter = counting.Counter(server)
@@ -86,7 +89,7 @@ class Client:
 
     def capacity(self, wanted: int) -> Capacity:
         """Return how many of so many conversations the server can hold at once."""
-        return capacity(self._server, wanted, api_key=self._api_key)
+        return capacity(self._server, wanted, api_key=self._api_key, headers=self._headers)
 
     def another(
         self, *, seed: int, context_tokens: int | None, overrides: Mapping[str, Any]
@@ -105,6 +108,7 @@ class Client:
             seed=seed,
             overrides={**overrides, **self._overrides},
             idle_seconds=self._idle_seconds,
+            headers=self._headers,
         )
 
     def read_ahead(
@@ -117,7 +121,7 @@ class Client:
             tools: as in that request.
             saved: name of what an earlier life of the run has saved.
         """
-        ahead = Ahead(self._server, self._api_key)
+        ahead = Ahead(self._server, self._api_key, self._headers)
         slot = self._overrides.get("id_slot")
         if slot is None and "id_slot" not in self._overrides:
             slot = ahead.idle_slot()
@@ -140,7 +144,7 @@ class Client:
         """Keep what the server has read for this conversation, where it can; never an error."""
         slot = self._overrides.get("id_slot")
         if slot is not None:
-            Ahead(self._server, self._api_key).save(slot, name)
+            Ahead(self._server, self._api_key, self._headers).save(slot, name)
 
     def ask(
         self,
@@ -231,7 +235,10 @@ class Client:
         self._asked_again = True
         with contextlib.suppress(ModelError):
             self._server = detect(
-                self._server.base_url, api_key=self._api_key, model=self._server.model
+                self._server.base_url,
+                api_key=self._api_key,
+                model=self._server.model,
+                headers=self._headers,
             )
 
     def _attempt(
@@ -294,6 +301,7 @@ class Client:
                 base_url=self._server.base_url,
                 api_key=self._api_key or "none",
                 max_retries=0,
+                default_headers=self._headers,
                 http_client=http_client(
                     self._server.base_url,
                     timeout=httpx2.Timeout(self._idle_seconds, connect=15.0),
@@ -307,8 +315,10 @@ class Client:
         kept_back = ["OpenAI-Organization", "OpenAI-Project"]
         if self._api_key is None:
             kept_back.append("Authorization")
+        given = {name.lower() for name in self._headers}
         for name in kept_back:
-            outgoing.headers.pop(name, None)
+            if name.lower() not in given:
+                outgoing.headers.pop(name, None)
         self._hangup.watch(outgoing)
 
 

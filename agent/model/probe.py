@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +46,17 @@ class Got:
 class Probe:
     """GETs against one server; a connection that fails raises ModelError once and for all."""
 
-    def __init__(self, base_url: str, api_key: str | None, timeout: float) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None,
+        timeout: float,
+        more_headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.base_url = base_url
         self.root = server_root(base_url)
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        headers |= more_headers or {}
         self.client: httpx2.Client = http_client(base_url, timeout=timeout, headers=headers)
 
     def get(self, url: str) -> Got:

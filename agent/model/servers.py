@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +25,12 @@ LOCAL_PORTS = (8080, 8000, 11434, 1234)  # llama.cpp, vLLM, Ollama, LM Studio
 
 
 def detect(
-    base_url: str, *, api_key: str | None = None, model: str | None = None, timeout: float = 10.0
+    base_url: str,
+    *,
+    api_key: str | None = None,
+    model: str | None = None,
+    timeout: float = 10.0,
+    headers: Mapping[str, str] | None = None,
 ) -> Server:
     """Look at the server behind `base_url` and return what it is.
 
@@ -33,6 +39,7 @@ def detect(
         api_key: sent with every request; None sends none.
         model: the model to use; None takes the only one, or the only one that is loaded.
         timeout: seconds for each of the few GETs.
+        headers: sent beside ours.
 
     Raises:
         NothingThere, NotAModelServer: the address is wrong, or the server is not running.
@@ -40,7 +47,7 @@ def detect(
         AccessRefused: the key is missing or wrong.
         ModelError: the model is not there, or the choice is open.
     """
-    probe = Probe(api_root(base_url), api_key, timeout)
+    probe = Probe(api_root(base_url), api_key, timeout, headers)
     with probe.client:
         models = _models(probe, model)
         kind, version, facts = _kind(probe, models)
