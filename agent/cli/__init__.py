@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import Annotated
+from io import TextIOWrapper
+from typing import Annotated, NoReturn
 
 import typer
 
-from reapair.agent.cli.common import app, fail
+from reapair.agent.cli.common import READER_GONE, app, fail, leave
 
 # The help lists the commands in the order of their imports.
 # isort: off
@@ -22,19 +23,34 @@ def main() -> None:
     """Run the command line; called by the console scripts and `python -m reapair`."""
     # Imports make objects that stay: looking for garbage among them is a tenth of the start.
     gc.set_threshold(100_000)
+    for stream in (sys.stdout, sys.stderr):
+        # What no output of this terminal can hold must not end a run.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
+    except BrokenPipeError:
+        leave(READER_GONE)
     except Exception as error:  # The last line of defence: no traceback for people.
         if "--debug" in sys.argv:
             raise
-        fail(
-            1, f"Internal error: {type(error).__name__}: {error}. Run again with --debug for more."
-        )
+        _say(error)
+
+
+def _say(error: Exception) -> NoReturn:
+    """Say in one line what ended the program, and leave."""
+    from reapair.agent.run import RunError
+
+    if isinstance(error, RunError):
+        fail(1, str(error))
+    said = f"{type(error).__name__}: {error}".rstrip(". ")
+    fail(1, f"Internal error: {said}. For more: agent --debug {' '.join(sys.argv[1:2])} ...")
 
 
 @app.callback()
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001
 ) -> None:
     if version:
         from importlib.metadata import version as installed

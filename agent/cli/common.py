@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reapair.agent.cancel import Cancel
+    from reapair.agent.console.lines import Level, Screen
     from reapair.agent.events import Event
     from reapair.agent.result import Result
     from reapair.agent.settings import Settings
+
+READER_GONE = 141
+"""Exit code, as of SIGPIPE: what we write is read by nobody any more."""
 
 app = typer.Typer(
     add_completion=True,
@@ -37,6 +42,10 @@ TestCommand = Annotated[str | None, typer.Option(help="Runs the whole test suite
 Image = Annotated[str | None, typer.Option(help="Container image, or ./Dockerfile to build.")]
 SandboxName = Annotated[str | None, typer.Option(help="docker, podman, bubblewrap, none or auto.")]
 JsonEvents = Annotated[bool, typer.Option("--json", help="One JSON object per event.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict, and what to do.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Thoughts, results and what requests cost, too.")
+]
 Debug = Annotated[bool, typer.Option(help="Show tracebacks.")]
 
 
@@ -74,38 +83,81 @@ def find_run(run_id: str) -> Path:
 
 
 def run_and_show(
-    job: Callable[[Callable[[Event], None], Cancel], Result], settings: Settings, *, as_json: bool
+    job: Callable[[Callable[[Event], None], Cancel], Result],
+    settings: Settings,
+    *,
+    as_json: bool,
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> NoReturn:
     """Do the job, show it as it happens, leave with its exit code."""
     from rich.console import Console
 
     from reapair.agent.cancel import Cancel
-    from reapair.agent.console import Screen, print_json
-    from reapair.agent.model.types import ModelError
-    from reapair.agent.run import RunError
-    from reapair.agent.solve import UsageError
+    from reapair.agent.console import print_json, screen_for
 
-    screen = Screen(Console())
+    level: Level = "quiet" if quiet else "verbose" if verbose else "normal"
+    screen = screen_for(Console(), level)
     cancel = Cancel()
-    stopped = _stop_on_signals(cancel)
-    try:
-        result = job(print_json if as_json else screen.show, cancel)
-    except UsageError as error:
-        fail(2, str(error))
-    except ModelError as error:
-        fail(3, str(error))
-    except RunError as error:
-        fail(1, str(error))
-    except KeyboardInterrupt:
-        fail(143 if signal.SIGTERM in stopped else 130, "Stopped.")
+    stopped = _stop_on_signals(cancel, screen)
+    show, is_gone = _while_someone_reads(print_json if as_json else screen.show, cancel)
+    with screen:
+        result = _do(job, show, cancel, stopped, screen)
+    if is_gone():
+        leave(READER_GONE)
     if not as_json:
         screen.result(result, short(result.directory))
     elif result.error:
-        typer.echo(result.error, err=True)
+        fail(_code(result, settings, stopped=signal.SIGTERM in stopped), result.error)
     leave(_code(result, settings, stopped=signal.SIGTERM in stopped))
 
 
-def _stop_on_signals(cancel: Cancel) -> list[int]:
+def _do(
+    job: Callable[[Callable[[Event], None], Cancel], Result],
+    show: Callable[[Event], None],
+    cancel: Cancel,
+    stopped: list[int],
+    screen: Screen,
+) -> Result:
+    """Do the job; say what keeps it from a result, and leave."""
+    from reapair.agent.model.types import ModelError
+    from reapair.agent.run import RunError
+    from reapair.agent.solve import UsageError
+    from reapair.sandbox import SandboxError
+
+    codes = {UsageError: 2, ModelError: 3, SandboxError: 4, RunError: 1}
+    try:
+        return job(show, cancel)
+    except tuple(codes) as error:
+        screen.close()
+        fail(next(code for kind, code in codes.items() if isinstance(error, kind)), str(error))
+    except KeyboardInterrupt:
+        screen.close()
+        fail(143 if signal.SIGTERM in stopped else 130, "Stopped.")
+
+
+def _while_someone_reads(
+    show: Callable[[Event], None], cancel: Cancel
+) -> tuple[Callable[[Event], None], Callable[[], bool]]:
+    """Return a listener that stops the run when nobody reads its output, and how to ask for that.
+
+    The run can be resumed.
+    """
+    gone: list[OSError] = []
+
+    def listen(event: Event) -> None:
+        if gone:
+            return
+        try:
+            show(event)
+        except BrokenPipeError as error:
+            gone.append(error)
+            cancel.request()
+
+    return listen, lambda: bool(gone)
+
+
+def _stop_on_signals(cancel: Cancel, screen: Screen) -> list[int]:
     """Let Ctrl-C and SIGTERM end the run after its running step; twice, or between steps, at once.
 
     Returns the list that the signals will be in.
@@ -117,8 +169,10 @@ def _stop_on_signals(cancel: Cancel) -> list[int]:
         if cancel.requested or not cancel.in_step:
             raise KeyboardInterrupt
         cancel.request()
-        # Not by print, which may be what was interrupted.
-        os.write(2, b"Stopping when this step is done; the same again stops at once.\n")
+        screen.stopping = True
+        if not screen.live:
+            # Not by print, which may be what was interrupted.
+            os.write(2, b"Stopping when this step is done; the same again stops at once.\n")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -143,12 +197,16 @@ def short(directory: Path) -> str:
 
 def fail(code: int, message: str) -> NoReturn:
     """Say what went wrong and leave with the exit code."""
-    typer.echo(message, err=True)
+    from reapair.agent.console.text import clean
+
+    with suppress(OSError):
+        typer.echo(clean(message), err=True)
     leave(code)
 
 
 def leave(code: int) -> NoReturn:
     """Leave without waiting for threads: everything worth keeping is on disk by now."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # Perhaps nobody reads it any more.
+            stream.flush()
     os._exit(code)

@@ -17,10 +17,12 @@ from reapair.agent.cli.common import (
     JsonEvents,
     ModelName,
     Project,
+    Quiet,
     RunId,
     SandboxName,
     SetupCommand,
     TestCommand,
+    Verbose,
     app,
     fail,
     find_run,
@@ -70,6 +72,8 @@ def solve(
     patch: Annotated[Path | None, typer.Option(help="Write the patch here; no branch.")] = None,
     apply: Annotated[bool, typer.Option(help="Change the work tree; no branch.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Start a server if none runs.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     json: JsonEvents = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
@@ -113,7 +117,7 @@ def solve(
             start_one(error, asked_for=serve)
             return solve_issue(text, Path.cwd(), settings, on_event=on_event, cancel=cancel)
 
-    run_and_show(job, settings, as_json=json)
+    run_and_show(job, settings, as_json=json, quiet=quiet, verbose=verbose)
 
 
 @app.command()
@@ -121,6 +125,8 @@ def demo(
     sandbox: Annotated[
         str, typer.Option(help="docker, podman, bubblewrap, none or auto.")
     ] = "auto",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     json: JsonEvents = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
@@ -131,7 +137,11 @@ def demo(
         typer.echo(INTRODUCTION)
     settings = settings_from({"sandbox": sandbox})
     run_and_show(
-        lambda on_event, _: play(on_event, sandbox=settings.sandbox), settings, as_json=json
+        lambda on_event, _: play(on_event, sandbox=settings.sandbox),
+        settings,
+        as_json=json,
+        quiet=quiet,
+        verbose=verbose,
     )
 
 
@@ -140,11 +150,13 @@ def resume(
     run_id: RunId,
     api_key: ApiKey = None,
     base_url: BaseUrl = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     json: JsonEvents = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Go on with a run that was stopped, killed, or lost its server."""
-    _go_on(run_id, None, api_key, base_url, as_json=json)
+    _go_on(run_id, None, api_key, base_url, as_json=json, quiet=quiet, verbose=verbose)
 
 
 @app.command("continue")
@@ -153,11 +165,13 @@ def continue_(
     instruction: Annotated[str, typer.Argument(help="What to do next, in your words.")],
     api_key: ApiKey = None,
     base_url: BaseUrl = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     json: JsonEvents = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Tell a run that is finished or stopped what to do next; its limits begin anew."""
-    _go_on(run_id, instruction, api_key, base_url, as_json=json)
+    _go_on(run_id, instruction, api_key, base_url, as_json=json, quiet=quiet, verbose=verbose)
 
 
 @app.command()
@@ -167,6 +181,8 @@ def fork(
     instruction: Annotated[Text, typer.Option(help="What to do next, in your words.")] = None,
     api_key: ApiKey = None,
     base_url: BaseUrl = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     json: JsonEvents = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
@@ -181,10 +197,19 @@ def fork(
     copy.close()
     if not json:
         typer.echo(f"run {copy.id} goes on from step {at} of {run_id}")
-    _go_on(copy.id, instruction, api_key, base_url, as_json=json)
+    _go_on(copy.id, instruction, api_key, base_url, as_json=json, quiet=quiet, verbose=verbose)
 
 
-def _go_on(run_id: str, instruction: Text, api_key: Text, base_url: Text, *, as_json: bool) -> None:
+def _go_on(
+    run_id: str,
+    instruction: Text,
+    api_key: Text,
+    base_url: Text,
+    *,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
     """Resume a run, with an instruction or without, and leave with its exit code."""
     directory = find_run(run_id)
     settings = settings_from({"api_key": api_key})
@@ -203,7 +228,7 @@ def _go_on(run_id: str, instruction: Text, api_key: Text, base_url: Text, *, as_
             cancel=cancel,
         )
 
-    run_and_show(job, settings, as_json=as_json)
+    run_and_show(job, settings, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
 def _read_issue(issue: str) -> str:

@@ -1,0 +1,139 @@
+"""A run in words: what every account of it (terminal, pipe, page) says the same way."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reapair.agent.result import Candidate, Result, Totals
+
+VERDICTS = {
+    "proved": ("bold green", "a test failed before and passes now; nothing else broke"),
+    "regression_free": ("bold yellow", "nothing broke; no test shows the fix"),
+    "unproved": ("bold yellow", "the tests say nothing about it"),
+    "refuted": ("bold red", "it breaks something"),
+    "empty": ("bold red", "no change was made"),
+}
+"""Style and meaning of each verdict."""
+
+_COUNTS = re.compile(r"^\S.*: \d+ (?:passed|failed|errors?|skipped)\b.*$", re.M)
+_EXIT = re.compile(r"\[exit code (\d+)\]\s*$")
+
+
+def title(issue: str) -> str:
+    """Return the first line of an issue without the marks of a heading."""
+    return issue.strip().partition("\n")[0].lstrip("# ").strip()
+
+
+def call(name: str, arguments: dict[str, Any]) -> str:
+    """Name a call in a few words: the tool and what it is about."""
+    values = [str(value) for value in arguments.values()]
+    about = json.dumps(values[0][:60], ensure_ascii=False)[1:-1] if values else ""
+    return f"{name} {about}".strip()
+
+
+def gist(name: str, content: str) -> str:
+    """Say in a few words what a call gave."""
+    first = content.strip().partition("\n")[0].rstrip(":")
+    if name == "run_tests" and (counts := _COUNTS.search(content)):
+        return counts[0]
+    if name == "bash" and (code := _EXIT.search(content)):
+        return f"exit code {code[1]}" + ("" if first.startswith("[exit") else f": {first}")
+    return first
+
+
+def commands(result: Result) -> list[tuple[str, str]]:
+    """Return what people do next with a change: look at it, take it, or take it back."""
+    if not result.files:
+        return []
+    run = result.run_id
+    if result.applied:
+        return [("look:", "git diff"), ("undo:", f"agent undo {run}")]
+    if result.branch:
+        branch = shlex.quote(result.branch)
+        look, undo = f"git diff HEAD...{branch}", f"git branch -D {branch}"
+        return [("look:", look), ("apply:", f"agent apply {run}"), ("undo:", undo)]
+    look, undo = f"agent show {run}", f"agent undo {run}"
+    return [("look:", look), ("apply:", f"agent apply {run}"), ("undo:", undo)]
+
+
+def candidate(each: Candidate) -> str:
+    """Say what became of one of several attempts."""
+    said = [f"attempt {each.attempt}: {each.verdict}", each.exit_reason]
+    if each.cross_total:
+        said.append(f"{each.cross_passed} of {each.cross_total} tests of the others")
+    if each.agreeing > 1:
+        said.append(f"{each.agreeing} agree")
+    return ", ".join([*said, f"{each.changed_lines} changed lines"])
+
+
+def evidence(result: Result) -> list[str]:
+    """Say in a few lines what the verdict rests on."""
+    seen, suite = result.evidence, result.evidence.suite
+    lines = []
+    for shown in seen.reproduction[:5]:
+        whose = ", came with the patch" if shown.author == "model" else ""
+        lines.append(f"{shown.test}: {shown.before} before, {shown.after} after{whose}")
+    if suite.command:
+        lines.append(
+            f"suite: {suite.passed} passed, {suite.failed} failed, {suite.error} errors, "
+            f"{suite.skipped} skipped, {suite.missing} missing"
+        )
+    if seen.scope == "sampled":
+        lines.append(f"only a part of the suite was run: {suite.command}")
+    lines += [f"regression: {test}" for test in seen.regressions[:10]]
+    lines += [f"flaky: {test}" for test in seen.flaky[:10]]
+    lines += [f"violation: {violation}" for violation in seen.violations]
+    lines += [f"not to be trusted: {trick}" for trick in seen.tricks[:10]]
+    lines += [*seen.warnings[:10], *seen.notes[:10]]
+    if seen.problem:
+        lines.append(seen.problem)
+    return [*lines, f"{result.steps} steps, {cost(result.usage)}"]
+
+
+def cost(used: Totals) -> str:
+    """Say what the model's work took: tokens sent, reused, recomputed, generated, and seconds."""
+    said = f"{used.requests} requests, {used.prompt_tokens} prompt tokens"
+    if used.prompt_tokens:
+        said += f" ({100 * used.cached_tokens // used.prompt_tokens} % reused"
+        said += f", {used.recomputed_tokens} recomputed)"
+    said += f", {used.completion_tokens} generated"
+    if used.generated_reused_tokens:
+        said += f" ({used.generated_reused_tokens} of them reused)"
+    seconds = used.prefill_seconds, used.decode_seconds
+    return said + (", {:.1f} s prefill, {:.1f} s decode".format(*seconds) if any(seconds) else "")
+
+
+def request(usage: dict[str, Any]) -> str:
+    """Say what one request cost."""
+    prompt, cached = int(usage["prompt_tokens"] or 0), int(usage["cached_tokens"] or 0)
+    return (
+        f"{prompt:>7} prompt, {cached:>7} reused, {prompt - cached:>6} "
+        f"recomputed, {usage['completion_tokens'] or 0:>6} generated ("
+        f"{usage['reasoning_tokens'] or 0} reasoning, "
+        f"{usage.get('generated_reused_tokens') or 0} of the last answer reused), "
+        f"prefill {_pace(usage, 'prefill')}, decode {_pace(usage, 'decode')}"
+    )
+
+
+def _pace(usage: dict[str, Any], phase: str) -> str:
+    seconds, speed = usage.get(f"{phase}_seconds"), usage[f"{phase}_tokens_per_second"]
+    took = "?" if seconds is None else f"{seconds:.2f} s"
+    return f"{took} at {speed:.0f} tokens/s" if speed else took
+
+
+def short_count(number: int) -> str:
+    """Write a count of tokens the short way: 812, 45.6k, 1.2M."""
+    if number < 1_000:
+        return str(number)
+    return f"{number / 1_000:.1f}k" if number < 999_950 else f"{number / 1e6:.1f}M"
+
+
+def clock(seconds: float) -> str:
+    """Write how long something has taken as 0:42 or 1:02:03."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
