@@ -68,6 +68,9 @@ def solve(
     without_tests: Annotated[
         bool, typer.Option("--without-tests", help="Hand over no tests of the change's own.")
     ] = False,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Folder with prompts in place of ours.")
+    ] = None,
     accept: Annotated[Text, typer.Option(help="Weakest verdict that exits 0.")] = None,
     patch: Annotated[Path | None, typer.Option(help="Write the patch here; no branch.")] = None,
     apply: Annotated[bool, typer.Option(help="Change the work tree; no branch.")] = False,
@@ -100,6 +103,7 @@ def solve(
         "sandbox": sandbox,
         "test": test or None,
         "without_tests": without_tests or None,
+        "prompts": prompts.absolute() if prompts else None,
         "accept": accept,
         "patch": patch.absolute() if patch else None,
         "apply": apply or None,
@@ -224,6 +228,7 @@ def _go_on(
             instruction=instruction,
             api_key=key,
             base_url=base_url,
+            headers=settings.headers,
             on_event=on_event,
             cancel=cancel,
         )
