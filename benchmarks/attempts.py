@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from reapair.agent.demo import CONTEXT_TOKENS, ISSUE, MODEL, unpack
 from reapair.agent.result import Result
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from reapair.agent.settings import Settings
 from reapair.agent.solve import solve
 from support.scripted_server import ScriptedServer
@@ -64,7 +64,7 @@ def on_llama_cpp() -> Result:
     with tempfile.TemporaryDirectory() as place:
         repository = unpack(Path(place) / "timesheet")
         server = EmbeddedServer(
-            MODEL, context_tokens=4 * CONTEXT_TOKENS, slots=4, log_file=Path(place) / "log"
+            MODEL, context_tokens=4 * CONTEXT_TOKENS, slots=4, directory=Path(place) / "log"
         )
         with server:
             settings = Settings(

@@ -28,7 +28,7 @@ from reapair.agent.model.outcomes import classify
 from reapair.agent.model.reply import RawCall, Reply
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import Answer, Message, Progress, RequestOptions, Server, Usage
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from reapair.agent.settings import Settings
 from reapair.agent.solve import solve
 from support.tasks import own_tasks
@@ -69,7 +69,7 @@ def main(steps: int, model_file: Path) -> None:
     with (
         tempfile.TemporaryDirectory() as place,
         EmbeddedServer(
-            model_file, context_tokens=65_536, log_file=Path(place) / "llama.log"
+            model_file, context_tokens=65_536, directory=Path(place) / "llama.log"
         ) as server,
     ):
         found = detect(server.base_url, api_key=server.api_key)

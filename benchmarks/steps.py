@@ -48,7 +48,7 @@ def turns(steps: int) -> list[dict[str, Any]]:
                 turn("edit", path=f"notes/{number}.py", old_str="", new_str=f"N = {number}\n"),
             ][number % 4]
         )
-    return [*made, turn("submit", summary="Done."), turn("submit", summary="Done.")]
+    return [*made, *[turn("submit", summary="Done.")] * 3]
 
 
 def peer_turns(steps: int) -> list[dict[str, Any]]:

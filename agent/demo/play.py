@@ -11,7 +11,7 @@ from platformdirs import user_state_path
 from reapair.agent.demo import CONTEXT_TOKENS, ISSUE, MODEL, unpack
 from reapair.agent.events import Event
 from reapair.agent.result import Result
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from reapair.agent.settings import SandboxKind, Settings
 from reapair.agent.solve import solve
 from reapair.sandbox import SandboxError, choose
@@ -41,7 +41,7 @@ def play(
     repository = unpack(place / "timesheet")
     kind = sandbox if sandbox != "auto" else _best_sandbox()
     with EmbeddedServer(
-        model_file, context_tokens=CONTEXT_TOKENS, log_file=place / "llama.log"
+        model_file, context_tokens=CONTEXT_TOKENS, directory=place / "server"
     ) as server:
         settings = Settings(
             base_url=server.base_url, api_key=server.api_key, sandbox=kind, max_steps=20

@@ -20,16 +20,19 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from platformdirs import user_state_path
 
 from reapair.agent.model.servers import is_ready
 from reapair.agent.model.types import ModelError, Server, ServerKind
 from reapair.agent.serve.command import command_of
-from reapair.agent.serve.embedded import LOAD_SECONDS
-from reapair.agent.serve.plan import Plan
+from reapair.agent.serve.plan import NO_EMBEDDED, Plan
+
+_LOAD_SECONDS = 900.0
+"""Longest time a model may take to load: a 23B file from a slow disk needs minutes."""
 
 _STOP_SECONDS = 15.0
 
@@ -156,15 +159,66 @@ class Keeper:
             waited = time.monotonic() - began
             if child.poll() is not None:
                 raise ModelError(_why(kept, child.returncode))
-            if waited > LOAD_SECONDS:
+            if waited > _LOAD_SECONDS:
                 raise ModelError(
-                    f"{kept.model} was not loaded after {LOAD_SECONDS:.0f} seconds.\n"
+                    f"{kept.model} was not loaded after {_LOAD_SECONDS:.0f} seconds.\n"
                     f"See {kept.log}, or take a smaller file."
                 )
             if waited - told >= 1:
                 told = waited
                 say(f"loading {kept.model}: {waited:.0f} s")
             time.sleep(0.1)
+
+
+class EmbeddedServer:
+    """The embedded llama.cpp for one block of code; it ends with this process at the latest.
+
+    Args:
+        model: the GGUF file.
+        context_tokens: size of the context that all slots share.
+        directory: keeps state and log.
+        slots: conversations that are served at once.
+        say: see `Keeper.start`.
+
+    Attributes:
+        base_url, api_key: known inside the block.
+
+    Raises ModelError when llama.cpp is not installed, or can't serve the file.
+    """
+
+    base_url: str
+    api_key: str
+
+    def __init__(
+        self,
+        model: Path,
+        *,
+        context_tokens: int,
+        directory: Path,
+        slots: int = 1,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._keeper = Keeper(directory)
+        self._model = model
+        self._context = context_tokens // slots
+        self._slots = slots
+        self._say = say
+
+    def __enter__(self) -> Self:
+        if find_spec("xllamacpp") is None:
+            raise ModelError(NO_EMBEDDED)
+        if not self._model.is_file():
+            raise ModelError(
+                f"There is no model file {self._model}.\nName a GGUF file that exists."
+            )
+        # One thread is fastest for a tiny model on a busy machine.
+        plan = Plan("embedded", self._model.name, 0, self._context, self._slots, "")
+        kept = self._keeper.start(plan, self._model, port=0, leased=True, say=self._say)
+        self.base_url, self.api_key = kept.base_url, kept.api_key
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._keeper.stop()
 
 
 def _why(kept: Kept, code: int) -> str:

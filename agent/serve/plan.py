@@ -118,9 +118,12 @@ def _engine(
     return "embedded"
 
 
+NO_EMBEDDED = "The embedded llama.cpp is not installed.\nInstall it: pip install 'reapair[local]'"
+
+
 def _missing(engine: EngineName, machine: Machine) -> str:
     if engine == "embedded":
-        return "The embedded llama.cpp is not installed.\nInstall it: pip install 'reapair[local]'"
+        return NO_EMBEDDED
     if engine == "vllm":
         return "vLLM is not installed.\nInstall it in an environment of its own: pip install vllm"
     if machine.unified:

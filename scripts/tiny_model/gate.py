@@ -26,7 +26,7 @@ from reapair.agent.model import request
 from reapair.agent.model.client import Client
 from reapair.agent.model.servers import detect
 from reapair.agent.result import INFRASTRUCTURE, Result, Verdict
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from reapair.agent.settings import Settings
 from reapair.agent.solve import solve
 
@@ -135,11 +135,11 @@ def main() -> None:
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args()
     log = Path(tempfile.mkdtemp()) / "llama.log"
-    with EmbeddedServer(given.model, context_tokens=demo.CONTEXT_TOKENS, log_file=log) as server:
+    with EmbeddedServer(given.model, context_tokens=demo.CONTEXT_TOKENS, directory=log) as server:
         gate = Gate(server, given.sandbox, verbose=given.verbose)
         wanted = [given.only] if given.only else VARIANTS
         good = [gate.same_prompt(), *(gate.row(variant, given.seeds) for variant in wanted)]
-    with EmbeddedServer(given.random, context_tokens=demo.CONTEXT_TOKENS, log_file=log) as server:
+    with EmbeddedServer(given.random, context_tokens=demo.CONTEXT_TOKENS, directory=log) as server:
         result, _ = Gate(server, given.sandbox, verbose=given.verbose).episode(Conditions(), 0)
     print(f"random weights: {result.verdict}, {result.exit_reason}")
     sys.exit(0 if all(good) and result.verdict is not Verdict.PROVED else 1)

@@ -19,7 +19,7 @@ from reapair.agent.demo import CONTEXT_TOKENS, ISSUE, MODEL, unpack
 from reapair.agent.events import Event
 from reapair.agent.result import ExitReason, Result, Verdict
 from reapair.agent.run import read_events
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from reapair.agent.settings import Settings
 from reapair.agent.solve import solve
 from support.scripted_server import ScriptedServer
@@ -221,7 +221,7 @@ def test_slots_of_llama_cpp_keep_their_caches(tmp_path: Path) -> None:
     repository = unpack(tmp_path / "timesheet")
     runs = tmp_path / "runs"
     with EmbeddedServer(
-        MODEL, context_tokens=4 * CONTEXT_TOKENS, slots=4, log_file=tmp_path / "llama.log"
+        MODEL, context_tokens=4 * CONTEXT_TOKENS, slots=4, directory=tmp_path / "llama.log"
     ) as server:
         chosen = Settings(
             base_url=server.base_url, api_key=server.api_key, runs=runs,

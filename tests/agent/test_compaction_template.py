@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from reapair.agent.compaction import OPENING, plan
 from reapair.agent.model import request
 from reapair.agent.model.servers import detect
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from support.sse import TOOLS
 
 pytestmark = pytest.mark.llama
@@ -38,7 +38,7 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Messages], str
     """The template as llama.cpp has it, rendered the way it does: that one takes its time."""
     require("the random model", MODEL.is_file(), f"{MODEL.name} is not there")
     log = tmp_path_factory.mktemp("llama") / "log"
-    with EmbeddedServer(MODEL, context_tokens=4096, log_file=log) as server:
+    with EmbeddedServer(MODEL, context_tokens=4096, directory=log) as server:
         found = detect(server.base_url, api_key=server.api_key)
         key = {"Authorization": f"Bearer {server.api_key}"}
         root = server.base_url.removesuffix("/v1")

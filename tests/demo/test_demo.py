@@ -14,7 +14,7 @@ from reapair.agent.demo.play import play
 from reapair.agent.model.client import Client
 from reapair.agent.model.servers import detect
 from reapair.agent.result import Verdict
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from reapair.agent.settings import Settings
 from reapair.agent.solve import solve
 
@@ -99,7 +99,7 @@ def test_demonstration_ends_proved() -> None:
 def test_random_weights_prove_nothing(tmp_path: Path) -> None:
     """What ends proved above is the model's work, not the harness's."""
     log = tmp_path / "log"
-    with EmbeddedServer(RANDOM, context_tokens=demo.CONTEXT_TOKENS, log_file=log) as server:
+    with EmbeddedServer(RANDOM, context_tokens=demo.CONTEXT_TOKENS, directory=log) as server:
         found = detect(server.base_url, api_key=server.api_key, model=None)
         result = solve(
             demo.ISSUE.read_text("utf-8"),

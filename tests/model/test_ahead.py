@@ -13,7 +13,7 @@ from reapair.agent.model.ahead import Ahead
 from reapair.agent.model.client import Client
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import Message, RequestOptions, Server, Usage
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from support.scripted_server import ScriptedServer
 from support.sse import TOOLS
 
@@ -22,10 +22,9 @@ OPENING: Message = {"role": "system", "content": "You are a coding agent. " * 40
 FIRST: list[Message] = [OPENING, {"role": "user", "content": "Fix the bug in calc.py"}]
 
 
-def embedded(directory: Path, **more: object) -> EmbeddedServer:
+def embedded(directory: Path, slots: int = 1) -> EmbeddedServer:
     require("the random model", MODEL.is_file(), f"{MODEL.name} is not there")
-    log = directory / "llama.log"
-    return EmbeddedServer(MODEL, context_tokens=8192, log_file=log, **more)  # type: ignore[arg-type]
+    return EmbeddedServer(MODEL, context_tokens=8192, directory=directory, slots=slots)
 
 
 def client_of(server: EmbeddedServer) -> Client:
@@ -75,34 +74,20 @@ def test_runs_beside_each_other_take_a_slot_each(tmp_path: Path) -> None:
 
 @pytest.mark.llama
 def test_a_resumed_run_pays_no_prefill_after_a_restart(tmp_path: Path) -> None:
-    saved = tmp_path / "saved"
-    saved.mkdir()
     history: list[Message] = [*FIRST, {"role": "user", "content": "more " * 300}]
-    with embedded(tmp_path, slots_saved=saved) as server:
+    with embedded(tmp_path) as server:
         client = client_of(server)
         client.read_ahead([OPENING], TOOLS)
         read = ask(client, history).prompt_tokens
         client.save("agent-1")
-    assert list(saved.iterdir())
-    with embedded(tmp_path, slots_saved=saved) as server:
+    assert list((tmp_path / "slots").iterdir())
+    with embedded(tmp_path) as server:
         client = client_of(server)
         found = detect(server.base_url, api_key=server.api_key)
         Ahead(found, server.api_key).restore(0, "agent-1")
         cached = ask(client, history).cached_tokens
     assert read
     assert cached == read - 1
-
-
-@pytest.mark.llama
-def test_nothing_is_saved_or_restored_where_the_server_does_not(tmp_path: Path) -> None:
-    with embedded(tmp_path) as server:
-        client = client_of(server)
-        client.read_ahead(FIRST, TOOLS, saved="agent-1")
-        client.save("agent-1")
-        wait_for_reading()
-        usage = ask(client, FIRST)
-    assert usage.prompt_tokens
-    assert usage.cached_tokens
 
 
 @pytest.mark.parametrize("dialect", ["llama.cpp", "vllm"])

@@ -10,7 +10,7 @@ from reapair.agent.demo import MODEL
 from reapair.agent.model.capacity import Capacity, capacity
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import Server, ServerKind
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from support.fixed_server import FixedServer
 
 CACHE = (
@@ -69,7 +69,7 @@ def test_others() -> None:
 @pytest.mark.llama
 def test_real_slots(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with EmbeddedServer(MODEL, context_tokens=8_192, slots=3, log_file=log) as running:
+    with EmbeddedServer(MODEL, context_tokens=8_192, slots=3, directory=log) as running:
         found = detect(running.base_url, api_key=running.api_key)
         room = capacity(found, 5, api_key=running.api_key)
     assert room.conversations == 3

@@ -12,7 +12,7 @@ from conftest import require
 from reapair.agent import doctor
 from reapair.agent.doctor import Check, checks
 from reapair.agent.model import servers
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from support.fixed_server import FixedServer
 from support.scripted_server import ScriptedServer
 
@@ -153,7 +153,7 @@ def test_no_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_llama_cpp_itself(tmp_path: Path) -> None:
     """Random weights call no tool; everything else of a real server is in order."""
     require("the random model", RANDOM.is_file(), f"{RANDOM.name} is not there")
-    with EmbeddedServer(RANDOM, context_tokens=8_192, log_file=tmp_path / "log") as server:
+    with EmbeddedServer(RANDOM, context_tokens=8_192, directory=tmp_path / "log") as server:
         found = findings(server.base_url, server.api_key)
     ok = ("server", "model", "earlier reasoning", "prompt cache", "speed", "sampling")
     assert {name: found[name].status for name in ok} == dict.fromkeys(ok, "ok")

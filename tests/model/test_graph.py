@@ -15,7 +15,7 @@ from reapair.agent.model.client import Client
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import Outcome
 from reapair.agent.result import ExitReason, Result
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from reapair.agent.settings import Settings
 from reapair.agent.solve import solve
 from support.scripted_server import ScriptedServer
@@ -77,7 +77,7 @@ def test_a_file_full_of_control_strings_is_read_and_edited_exactly(repository: P
 def test_random_weights_of_a_real_server_end_by_name(repository: Path, tmp_path: Path) -> None:
     """Whatever such a model says, the run ends by a name and pays for no token twice."""
     require("the random model", RANDOM.is_file(), f"{RANDOM.name} is not there")
-    with EmbeddedServer(RANDOM, context_tokens=16_384, log_file=tmp_path / "log") as server:
+    with EmbeddedServer(RANDOM, context_tokens=16_384, directory=tmp_path / "log") as server:
         found = detect(server.base_url, api_key=server.api_key)
         client = Client(found, api_key=server.api_key, max_tokens=200, overrides=WILLING)
         result, log = run(repository, client, max_steps=6)

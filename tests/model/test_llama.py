@@ -21,7 +21,7 @@ from reapair.agent.model.client import Client
 from reapair.agent.model.probe import AccessRefused
 from reapair.agent.model.servers import detect, is_ready
 from reapair.agent.model.types import Answer, Message, Outcome, RequestOptions, Server
-from reapair.agent.serve.embedded import EmbeddedServer
+from reapair.agent.serve.keep import EmbeddedServer
 from support.sse import TOOLS, WILLING
 
 from .test_control import CONTROL, PIECES
@@ -40,7 +40,7 @@ MESSAGES: list[Message] = [
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     require("the random model", MODEL.is_file(), f"{MODEL.name} is not there")
     log = tmp_path_factory.mktemp("llama") / "log"
-    with EmbeddedServer(MODEL, context_tokens=CONTEXT, log_file=log) as server:
+    with EmbeddedServer(MODEL, context_tokens=CONTEXT, directory=log) as server:
         yield server
 
 
