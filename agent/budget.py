@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 from reapair.agent.compaction import plan, prompt_limit
 from reapair.agent.model.types import Outcome, RequestOptions
-from reapair.prompts import render
 from reapair.tools.code.map import TOKENS as MAP_TOKENS
 from reapair.tools.observation import OBSERVATION_LIMIT
 
@@ -79,6 +78,7 @@ class Budget:
             summarise=lambda: self._summarise() if reason == "budget" else "",
             diff=lambda: session.workspace.recorded_patch().decode("utf-8", "replace"),
             looping=reason == "loop",
+            prompts=session.prompts,
         )
         after = self._count(made.apply(messages))
         session.run.append(
@@ -88,7 +88,7 @@ class Budget:
     def _summarise(self) -> str:
         """Ask the model for a summary; it is no step, and "" when anything else comes back."""
         session = self._session
-        request = {"role": "user", "content": render("summarise")}
+        request = {"role": "user", "content": session.prompts.render("summarise")}
         answer = session.with_deadline(
             lambda: session.model.ask(
                 [*session.history.messages, request],

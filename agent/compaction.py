@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reapair.prompts import render
+from reapair.prompts import Prompts
 from reapair.tools import clip
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def plan(
     summarise: Callable[[], str],
     diff: Callable[[], str],
     looping: bool = False,
+    prompts: Prompts | None = None,
 ) -> Plan:
     """Return the mildest compaction after which the prompt has at most `target` tokens.
 
@@ -87,6 +88,7 @@ def plan(
         summarise: returns the model's summary, or "" when it can't give one; called once at most.
         diff: returns the change made so far.
         looping: the last turns repeat themselves, so none of them is kept.
+        prompts: default: ours.
     """
     turns = _turns(messages)
     mild = Plan(_stubs(messages, turns[-4] if len(turns) >= 4 else OPENING), [], len(messages))
@@ -95,7 +97,7 @@ def plan(
     summary = summarise()
     # A quarter of the target for each, at about three bytes a token.
     bytes_each = max(300, target * 3 // 4)
-    digest = render(
+    digest = (prompts or Prompts()).render(
         "compacted",
         summary=clip(summary, bytes_each) if summary else "",
         steps=[] if summary else _steps(events),

@@ -8,7 +8,7 @@ from typing import Any
 from reapair.agent.compaction import Plan
 from reapair.agent.events import Event
 from reapair.agent.model.types import Message
-from reapair.prompts import render
+from reapair.prompts import Prompts
 
 NOTICE_STEPS = 3
 """In this many last steps every observation says how many are left."""
@@ -63,9 +63,9 @@ class History:
         return call_id in self._intents
 
 
-def opening(tools: Sequence[str]) -> Message:
+def opening(prompts: Prompts, tools: Sequence[str]) -> Message:
     """Return the message that every conversation with tools of these names begins with."""
-    return {"role": "system", "content": render("system", tools=tools)}
+    return {"role": "system", "content": prompts.render("system", tools=tools)}
 
 
 def budget_notice(step: int, max_steps: int) -> str:

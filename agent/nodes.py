@@ -17,13 +17,13 @@ from reapair.agent.result import INFRASTRUCTURE, Evidence, ExitReason, Verdict
 from reapair.agent.session import digest
 from reapair.agent.turns import INTERRUPTED, steps_before
 from reapair.agent.verify import verify
-from reapair.prompts import render
 from reapair.sandbox import WORKSPACE, SandboxError
 from reapair.tools import Observation, clip
 
 if TYPE_CHECKING:
     from reapair.agent.events import Event
     from reapair.agent.session import Session
+    from reapair.prompts import Prompts
 
 MAX_PROOFS = 3
 """How often a run may submit: a failed proof goes back to the model, but not for ever."""
@@ -138,7 +138,7 @@ class Nodes:
         if submission is None:
             return {"next": "finish", "proofs": proofs}
         again = _worth_another(evidence, repeated=repeated) and proofs < MAX_PROOFS
-        text = _refutation(evidence) if again else "Submitted."
+        text = _refutation(session.prompts, evidence) if again else "Submitted."
         for call in session.history.unanswered:
             if call["id"] == submission:
                 self._answer(call, step, Observation(text, ok=not again))
@@ -175,7 +175,7 @@ class Nodes:
     def _new_messages(self, state: State) -> list[Message]:
         if not self._session.history.messages:
             repository_map = self._session.workspace.map
-            issue = render(
+            issue = self._session.prompts.render(
                 "issue",
                 workspace=WORKSPACE,
                 issue=clip(self._session.issue, self._budget.issue_bytes),
@@ -185,7 +185,7 @@ class Nodes:
                 else "",
             )
             return [
-                opening(self._session.tools.names),
+                opening(self._session.prompts, self._session.tools.names),
                 {"role": "user", "content": issue},
             ]
         feedback = state.get("feedback")
@@ -209,7 +209,9 @@ class Nodes:
             session.say("model", f"waiting for the server: {answer['detail']}")
             cancel = session.cancel
             wait_until_ready(session.model.server, recovery.seconds, lambda: cancel.requested)
-        feedback = recovery.feedback and render(recovery.feedback, tools=session.tools.schemas)
+        feedback = recovery.feedback and session.prompts.render(
+            recovery.feedback, tools=session.tools.schemas
+        )
         told: State = {"next": "think", "options": recovery.options, "feedback": feedback}
         return {**told, "wire": count} if counter == "wire" else {**told, "bad": count}
 
@@ -275,17 +277,17 @@ def _worth_another(evidence: Evidence, *, repeated: bool) -> bool:
     return evidence.verdict is Verdict.REFUTED
 
 
-def _refutation(evidence: Evidence) -> str:
+def _refutation(prompts: Prompts, evidence: Evidence) -> str:
     """Say to the model why its change was not accepted, and what to do."""
     if evidence.verdict is Verdict.UNPROVED:
-        return render(
+        return prompts.render(
             "unproved",
             problem=evidence.problem,
             tricks=evidence.tricks,
             warnings=evidence.warnings,
             notes=evidence.notes,
         ).strip()
-    return render(
+    return prompts.render(
         "refuted",
         problem=evidence.problem,
         violations=evidence.violations,

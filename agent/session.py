@@ -17,6 +17,7 @@ from reapair.agent.hiding import public_url
 from reapair.agent.model.client import Client
 from reapair.agent.result import Evidence, ExitReason, Totals
 from reapair.agent.turns import steps_before, turn_start
+from reapair.prompts import Prompts
 from reapair.tools import Tool, Toolbox, profile_tools
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Session:
     own_tools: Sequence[Tool[Any]] = ()
 
     def __post_init__(self) -> None:
+        self.prompts = Prompts(self.settings.prompts)
         self.history = History(self.run.events)
         self.run.listen(self.history.apply)
         self.tools = Toolbox(
@@ -101,7 +103,7 @@ class Session:
     def _read_ahead(self) -> None:
         """Let the server read what is known of the prompt while the sandbox is made."""
         if self.part != "choice" and isinstance(self.model, Client):
-            messages = self.history.messages or [opening(self.tools.names)]
+            messages = self.history.messages or [opening(self.prompts, self.tools.names)]
             saved = self._saved_as if self.history.messages else None
             self.model.read_ahead(messages, self.tools.schemas, saved)
 

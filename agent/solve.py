@@ -25,6 +25,7 @@ from reapair.agent.session import Session
 from reapair.agent.settings import Settings
 from reapair.agent.turns import finished, follow_log, instruct
 from reapair.agent.workspace import Workspace
+from reapair.prompts import Prompts, PromptsError
 from reapair.sandbox import SandboxError
 from reapair.tools import Tool
 
@@ -69,6 +70,7 @@ def solve(
     settings = settings.model_copy(update={"project": project})
     if not issue.strip():
         raise UsageError("The issue is empty. Give its text, a file, or - for standard input.")
+    _check_prompts(settings)
     model = model or connect(settings)
     with closing(Run.create(settings.runs)) as run:
         return _drive(run, settings, model, top, issue, on_event, cancel, tools=tools)
@@ -117,9 +119,17 @@ def resume(
         address = base_url or _address(facts["settings"]["base_url"])
         now = {"api_key": api_key, "base_url": address} | ({"headers": headers} if headers else {})
         settings = Settings(**{**facts["settings"], **now})
+        _check_prompts(settings)
         model = model or connect(settings)
         repository, issue = Path(facts["repository"]), facts["issue"]
         return _drive(run, settings, model, repository, issue, on_event, cancel, instruction, tools)
+
+
+def _check_prompts(settings: Settings) -> None:
+    try:
+        Prompts(settings.prompts)
+    except PromptsError as error:
+        raise UsageError(str(error)) from None
 
 
 def _check_instruction(run: Run, instruction: str) -> None:
