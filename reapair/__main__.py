@@ -2,4 +2,5 @@
 
 from reapair.agent.cli import main
 
-main()
+if __name__ == "__main__":  # Processes of an evaluation import this module, too.
+    main()

@@ -13,10 +13,10 @@ from reapair.agent.cli.common import READER_GONE, app, fail, leave
 
 # The help lists the commands in the order of their imports.
 # isort: off
-from reapair.agent.cli import solve, runs, setup, serve, config
+from reapair.agent.cli import solve, runs, setup, serve, config, evaluate
 # isort: on
 
-__all__ = ["config", "main", "runs", "serve", "setup", "solve"]
+__all__ = ["config", "evaluate", "main", "runs", "serve", "setup", "solve"]
 
 
 def main() -> None:

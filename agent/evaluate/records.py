@@ -15,7 +15,11 @@ from reapair.agent.result import ExitReason, Totals, Verdict
 INSTANCES = "instances"
 """Folder of an evaluation with one directory per instance."""
 
-_RECORD = "record.json"
+RECORD = "record.json"
+"""The file that says that an instance is finished."""
+
+OUTPUT = "output.txt"
+"""What an instance's process has printed, which is nothing unless it fails badly."""
 
 
 class Attempt(BaseModel):
@@ -82,14 +86,14 @@ def place_of(out: Path, instance_id: str) -> Path:
 def read_record(place: Path) -> Record | None:
     """Return the record of an instance's directory; None while there is none that is whole."""
     try:
-        return Record.model_validate_json((place / _RECORD).read_bytes())
+        return Record.model_validate_json((place / RECORD).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
 def write_record(place: Path, record: Record) -> None:
     """Keep the record, wholly or not at all."""
-    write_whole(place / _RECORD, record.model_dump_json(indent=1).encode() + b"\n")
+    write_whole(place / RECORD, record.model_dump_json(indent=1).encode() + b"\n")
 
 
 def write_whole(file: Path, data: bytes) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from reapair.agent.evaluate.grade import Grader, settings_for
 from reapair.agent.evaluate.instances import Instance, InstanceError
-from reapair.agent.evaluate.records import Attempt, Record, write_record, write_whole
+from reapair.agent.evaluate.records import OUTPUT, Attempt, Record, write_record, write_whole
 from reapair.agent.evaluate.solvers import serve_solver
 from reapair.agent.evaluate.state import make_state
 from reapair.agent.hiding import public_url
@@ -89,8 +89,7 @@ def _failed(job: Job, why: str) -> Record:
 
 
 def _once(job: Job) -> Record:
-    shutil.rmtree(job.place, ignore_errors=True)
-    job.place.mkdir(parents=True)
+    _clear(job.place)
     with _scratch(job.place) as work:
         attempts, patches, chosen, url = _solved(job, work)
         grader = Grader(job.instance, work / "grading", job.settings, job.clones)
@@ -103,6 +102,16 @@ def _once(job: Job) -> Record:
                 attempt.grade = grader.grade(patch)
                 known[patch] = attempt.number - 1
     return Record(instance_id=job.instance.id, attempts=attempts, chosen=chosen, base_url=url)
+
+
+def _clear(place: Path) -> None:
+    """Remove what an earlier try has left, but for what this process itself has written."""
+    place.mkdir(parents=True, exist_ok=True)
+    for left in place.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        elif left.name != OUTPUT:
+            left.unlink()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import shlex
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ def gold_turns(instance: Instance, repository: Path, tools: str) -> list[Turn]:
     if not patch.strip():
         raise InstanceError(f"{instance.id} names no solution.")
     with TemporaryDirectory(prefix="gold-") as scratch:
-        run_git(("clone", "--quiet", str(repository), scratch), _GIT, repository)
+        shutil.copytree(repository, scratch, symlinks=True, dirs_exist_ok=True)
         reverse = [] if instance.gold_patch else ["-R"]
         file = Path(scratch, ".git", "gold.diff")
         file.write_text(patch, "utf-8")
