@@ -14,7 +14,7 @@ from reapair.agent.handover import (
     write_patch,
 )
 from reapair.agent.proof.changes import parted
-from reapair.agent.result import Choice, Evidence, ExitReason, Result, Verdict
+from reapair.agent.result import Choice, Evidence, ExitReason, Result, Verdict, accepted
 from reapair.agent.run import RunError
 from reapair.agent.session import digest
 from reapair.agent.turns import turn_start
@@ -103,6 +103,8 @@ def _hand_over(session: Session, result: Result, patch: bytes) -> None:
         run.append("handover", result.steps, intent=True)
     try:
         result.note = _deliver(session, result, patch, again=begun)
+        if session.settings.pr and result.branch:
+            result.note = _request_pull(session, result, patch) or result.note
     except HandoverError as error:
         result.handover_failed = True
         result.note = str(error)
@@ -110,6 +112,7 @@ def _hand_over(session: Session, result: Result, patch: bytes) -> None:
         "handover",
         result.steps,
         branch=result.branch,
+        pull_request=result.pull_request,
         applied=result.applied,
         patch_file=str(result.patch_file) if result.patch_file else None,
         note=result.note,
@@ -145,15 +148,43 @@ def _deliver(session: Session, result: Result, patch: bytes, *, again: bool) -> 
         return f"{reason}, so no branch was made. Apply it with: agent apply {result.run_id}"
     else:
         title = session.issue.strip().partition("\n")[0].lstrip("# ").strip()
+        slug = f"issue-{settings.pr.rpartition('/')[2]}" if settings.pr else slugify(title)
         made = to_branch(
             repository,
             patch,
-            slug=slugify(title),
+            slug=slug,
             message=f"{title[:72]}\n\n{result.summary}".strip() + "\n",
             when=int(session.run.events[turn_start(session.run.events)].ts),
         )
         result.branch = made.name
         return made.note
+    return ""
+
+
+def _request_pull(session: Session, result: Result, patch: bytes) -> str:
+    """Open the draft pull request that was asked for, or say why there is none.
+
+    Raises HandoverError.
+    """
+    from reapair.agent.github.api import GitHubError
+    from reapair.agent.github.jobs import publish_result
+    from reapair.agent.github.publish import PublishError
+    from reapair.agent.github.reference import NoSuchPlaceError
+
+    if not accepted(result.verdict, session.settings.accept):
+        return f"No pull request was opened: the change is {result.verdict}."
+    try:
+        result.pull_request = publish_result(
+            session.settings.pr or "",
+            session.workspace.repository,
+            _handed(session, patch),
+            result,
+            model=session.model.server.model,
+        )
+    except (GitHubError, PublishError, NoSuchPlaceError) as error:
+        raise HandoverError(
+            f"No pull request: {error} The branch and the patch are kept."
+        ) from error
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,12 @@ HIDDEN = "***"
 
 SHORTEST = 8
 """Shorter keys are not looked for in texts: replacing `none` or `test` would spoil the log."""
+
+FORGE_TOKENS = (
+    *("GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN", "CI_JOB_TOKEN"),
+    *("ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+)
+"""Variables of the environment that hold what may change things at a forge."""
 
 _WITH_USER = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _QUERY_VALUE = re.compile(r"(?<==)[^&]+")
@@ -35,6 +42,7 @@ def secrets_of(settings: Settings) -> list[str]:
     found += [parts.password or "", *_QUERY_VALUE.findall(parts.query)]
     if parts.username and not parts.password:  # A token in the user's place.
         found.append(parts.username)
+    found += [os.environ.get(name, "") for name in FORGE_TOKENS]
     return [secret for each in found for secret in {each, unquote(each)} if len(each) >= SHORTEST]
 
 

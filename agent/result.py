@@ -173,6 +173,11 @@ class Candidate(BaseModel):
     usage: Totals = Field(default_factory=Totals)
 
 
+def accepted(verdict: Verdict, weakest: str) -> bool:
+    """Tell whether a verdict is as strong as `weakest`: `proved` or `regression_free`."""
+    return verdict is Verdict.PROVED or verdict == weakest == Verdict.REGRESSION_FREE
+
+
 class Choice(BaseModel):
     """Which of several attempts was taken, and why, in one sentence."""
 
@@ -194,7 +199,7 @@ class Result(BaseModel):
 
     `error` is one line for people when `exit_reason` is an infrastructure one, `note` one about the
     hand-over. `branch` is set when the patch was handed over as a branch, `choice` when there were
-    several attempts.
+    several attempts; `pull_request` is the address of the one that was opened or updated.
     """
 
     run_id: str
@@ -206,6 +211,7 @@ class Result(BaseModel):
     steps: int = 0
     usage: Totals = Field(default_factory=Totals)
     branch: str | None = None
+    pull_request: str | None = None
     applied: bool = False
     patch_file: Path | None = None
     error: str = ""

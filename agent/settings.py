@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     apply: bool = False
     """Put the change into the work tree and make no branch."""
 
+    pr: str | None = None
+    """Address of the issue on GitHub to open a draft pull request for, beside the branch."""
+
     runs: Path | None = None
     """Directory that keeps the runs; None takes the user's state directory."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,7 +43,9 @@ Text = str | None
 
 @app.command()
 def solve(
-    issue: Annotated[str, typer.Argument(help="Text, a path to a file, or - for standard input.")],
+    issue: Annotated[
+        str, typer.Argument(help="Text, a file, -, or on GitHub 123, owner/repo#123, an address.")
+    ],
     base_url: BaseUrl = None,
     model: ModelName = None,
     api_key: ApiKey = None,
@@ -74,6 +77,7 @@ def solve(
     accept: Annotated[Text, typer.Option(help="Weakest verdict that exits 0.")] = None,
     patch: Annotated[Path | None, typer.Option(help="Write the patch here; no branch.")] = None,
     apply: Annotated[bool, typer.Option(help="Change the work tree; no branch.")] = False,
+    pr: Annotated[bool, typer.Option("--pr", help="Open a draft pull request, too.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Start a server if none runs.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -108,7 +112,11 @@ def solve(
         "patch": patch.absolute() if patch else None,
         "apply": apply or None,
     }
-    text, settings = _read_issue(issue), settings_from(given)
+    text, address = _from_github(issue)
+    if pr and not address:
+        fail(2, "--pr needs an issue on GitHub: its number, owner/repo#123, or its address.")
+    settings = settings_from(given | {"pr": address if pr else None})
+    text = text or _read_issue(issue)
 
     def job(on_event: Callable[[Event], None], cancel: Cancel) -> Result:
         from reapair.agent.cli.serve import start_one
@@ -234,6 +242,23 @@ def _go_on(
         )
 
     run_and_show(job, settings, as_json=as_json, quiet=quiet, verbose=verbose)
+
+
+def _from_github(issue: str) -> tuple[str, str]:
+    """Return text and address of an issue on GitHub; empty where none is meant."""
+    if not re.fullmatch(r"(https?://\S+/|[\w.-]+/[\w.-]+#|#)?\d+([?#]\S*)?", issue.strip()):
+        return "", ""
+    from reapair.agent.github.api import GitHub, GitHubError
+    from reapair.agent.github.issues import read_issue
+    from reapair.agent.github.reference import NoSuchPlaceError, parse
+
+    try:
+        reference = parse(issue, Path.cwd())
+        if reference is None:
+            return "", ""
+        return read_issue(GitHub.at(reference.server), reference), reference.url
+    except (GitHubError, NoSuchPlaceError) as error:
+        fail(2, str(error))
 
 
 def _read_issue(issue: str) -> str:

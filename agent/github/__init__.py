@@ -1,0 +1,1 @@
+"""GitHub: an issue in, a draft pull request out."""

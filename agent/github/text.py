@@ -1,0 +1,81 @@
+"""Making text of strangers harmless: nothing hidden in it, and nothing that it can set off."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_COMMENT = re.compile(r"<!--.*?(?:--!?>|\Z)", re.DOTALL)
+_IMAGE = re.compile(r"!\[([^\]\n]{0,500})\]\(\s*<?([^)\s>]*)>?[^)\n]{0,500}\)")
+_IMAGE_REFERENCE = re.compile(r"!\[([^\]\n]{0,500})\]\[[^\]\n]{0,200}\]")
+_IMAGE_TAG = re.compile(r"<(?:img|picture|source|video|audio)\b([^>]{0,5000})>", re.IGNORECASE)
+_LINK_TITLE = re.compile(r"(\]\(\s*<?[^)\s>]+>?)\s+(?:\"[^\"\n]*\"|'[^'\n]*')\s*\)")
+_DEFINITION = re.compile(r"^ {0,3}\[//\]:.*$", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"\b(?:alt|src)\s*=\s*[\"']?([^\"'>\s][^\"'>]*)", re.IGNORECASE)
+# Variation selectors and tag characters: whole sentences can be written in them.
+_SELECTOR = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
+_HIDDEN_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+def sanitised(text: str) -> str:
+    """Return the text as a reader of the page sees it.
+
+    HTML comments, invisible, bidirectional and control characters, and titles of links go; of an
+    image its name stays. It is the same for the same text, and sanitising again changes nothing.
+    """
+    before = None
+    text = _visible(text.replace("\r\n", "\n").replace("\r", "\n"))
+    while before != text:  # What is taken out may leave something else to take out.
+        before = text
+        text = _DEFINITION.sub("", _COMMENT.sub("", text))
+        text = _IMAGE.sub(lambda m: _image(m[1] or m[2]), text)
+        text = _IMAGE_REFERENCE.sub(lambda m: _image(m[1]), text)
+        text = _IMAGE_TAG.sub(_image_tag, text)
+        text = _LINK_TITLE.sub(r"\1)", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return the text with at most about `limit` characters: its beginning and its end."""
+    if len(text) <= limit:
+        return text
+    head, tail = limit * 3 // 4, limit // 4
+    left_out = len(text) - head - tail
+    return f"{text[:head]}\n[{left_out} characters left out]\n{text[-tail:]}"
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """Return visible text on one line, at most `limit` characters."""
+    return " ".join(sanitised(text).split())[:limit]
+
+
+def fenced(text: str) -> str:
+    """Return text as a code block, in which GitHub sees no mention, link, image or `closes #1`."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{_visible(text).strip()}\n{fence}"
+
+
+def code(text: str, limit: int = 200) -> str:
+    """Return text as code within a line, also within a table."""
+    line = " ".join(_visible(text).split())[:limit]
+    return "`" + line.replace("`", "'").replace("|", "¦") + "`"
+
+
+def _visible(text: str) -> str:
+    text = _SELECTOR.sub("", text)
+    return "".join(
+        c for c in text if c in "\n\t" or unicodedata.category(c) not in _HIDDEN_CATEGORIES
+    )
+
+
+def _image(name: str) -> str:
+    name = re.sub(r"[\[\]()<>!]", "", name.rpartition("/")[2])[:80].strip()
+    return f"[image: {name}]" if name else "[image]"
+
+
+def _image_tag(tag: re.Match[str]) -> str:
+    found = _ATTRIBUTE.search(tag[1])
+    return _image(found[1] if found else "")
