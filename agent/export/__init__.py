@@ -1,0 +1,1 @@
+"""Runs as training data: one reader of a run's events, and a file for each format."""
