@@ -65,10 +65,15 @@ class Nodes:
         if "request" not in unfinished:
             self._budget.ensure(step)
             self._run.append("request", step, messages=self._new_messages(state))
-        event = self._ask(RequestOptions(**state.get("options", {})), step)
+        event = self._ask(self._options(state), step)
         if event.data["outcome"] == Outcome.TOOL_CALLS:
             return {"next": "act", **ANSWERED}
         return self._recover(event.data, state)
+
+    def _options(self, state: State) -> RequestOptions:
+        settings = self._session.settings
+        varied = RequestOptions(**state.get("options", {}))
+        return replace(varied, rescue=settings.rescue, token_ids=settings.token_ids)
 
     def _ask(self, options: RequestOptions, step: int) -> Event:
         """Ask the model and log what became of it."""
@@ -84,6 +89,7 @@ class Nodes:
             "finish_reason": answer.finish_reason,
             "salvaged": answer.salvaged,
             "detail": answer.detail,
+            "tokens": answer.tokens,
         }
         if answer.message is not None:
             calls = [asdict(call) for call in answer.calls]
@@ -180,6 +186,7 @@ class Nodes:
                 workspace=WORKSPACE,
                 issue=clip(self._session.issue, self._budget.issue_bytes),
                 test_command=self._session.workspace.prepared.test_command,
+                guidance=self._session.workspace.guidance.first(self._session.issue),
                 repository_map=repository_map.text(self._session.issue, self._budget.map_tokens)
                 if repository_map
                 else "",
@@ -197,7 +204,7 @@ class Nodes:
         outcome = Outcome(answer["outcome"])
         counter: Literal["wire", "bad"] = "wire" if outcome in WIRE else "bad"
         count = state[counter] + 1
-        recovery = decide(outcome, count)
+        recovery = decide(outcome, count, rescue=session.settings.rescue)
         if recovery.action == "stop":
             reason = session.limit(state["step"]) or ExitReason(
                 recovery.exit_reason or "model_error"
@@ -232,7 +239,8 @@ class Nodes:
         warning = self._guard.note(call["name"], call["arguments"], observation.text)
         extra = [f"[{note}]" for note in (*call["notes"], warning) if note]
         text = clip(observation.text, self._budget.observation_bytes)
-        return replace(observation, text="\n".join([text, *extra]))
+        told = self._session.workspace.guidance.later(call["arguments"], self._run)
+        return replace(observation, text="\n".join([text, *extra, *([told] if told else [])]))
 
     def _recorded(self, observation: Observation, step: int) -> Observation:
         """Log the change so far; say it instead of the call's result when that has failed."""

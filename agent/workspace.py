@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from reapair.agent.baselines import kept
 from reapair.agent.environment import Prepared, prepare
+from reapair.agent.guidance import Guidance
 from reapair.agent.mapping import RepositoryMap
 from reapair.agent.run import make_private
 from reapair.sandbox import SandboxError
@@ -57,6 +58,7 @@ class Workspace:
         self.named_tests = settings.test
         self.suite_seconds = SUITE_SECONDS
         self.map: RepositoryMap | None = None
+        self.guidance: Guidance
         self.snapshot: Snapshot
         self.prepared: Prepared
 
@@ -68,11 +70,13 @@ class Workspace:
         self.snapshot = self._snapshot()
         if self._whole:
             self.prepared, self.map = self._whole.prepared, self._whole.map
+            self.guidance = self._whole.guidance
             return
         store = GitStore(self._store, self.repository)
         if not self._run.of_kind("request"):
             self.map = RepositoryMap(store.git, self.snapshot.tree)
         self.prepared = prepare(self.snapshot, store, self._settings, say)
+        self.guidance = Guidance(store.git, self.snapshot.tree, self.prepared.project)
         if self.prepared.test_command:
             self.runner.command = self.prepared.test_command
 
