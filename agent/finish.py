@@ -60,6 +60,7 @@ def finish(
     run.write("result.json", result.model_dump_json(indent=2).encode() + b"\n")
     run.append("run_finished", steps, result=result.model_dump(mode="json"))
     run.sync()
+    _report(session)
     return result
 
 
@@ -71,7 +72,17 @@ def unfinished(session: Session, reason: ExitReason, error: str) -> Result:
     steps = max((event.step for event in session.run.of_kind("tool_result")), default=0)
     with suppress(RunError):  # Perhaps it is a full disk that has stopped the run.
         session.run.write("patch.diff", session.workspace.recorded_patch())
-    return _result(session, reason, steps, "", error)
+    result = _result(session, reason, steps, "", error)
+    _report(session, result)
+    return result
+
+
+def _report(session: Session, result: Result | None = None) -> None:
+    """Write the page for people; `agent report` writes it again where this has failed."""
+    from reapair.agent.report import write_report
+
+    with suppress(Exception):
+        write_report(session.run.directory, events=session.run.events, result=result)
 
 
 def _result(session: Session, reason: ExitReason, steps: int, summary: str, error: str) -> Result:

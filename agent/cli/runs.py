@@ -1,4 +1,4 @@
-"""Commands on the runs that are kept: runs, show, apply, undo, clean."""
+"""Commands on the runs that are kept: runs, show, report, apply, undo, clean."""
 
 from __future__ import annotations
 
@@ -38,6 +38,30 @@ def show(
 
     directory = find_run(run_id)
     show_run(directory, short(directory), tokens=tokens, as_json=json)
+
+
+@app.command()
+def report(
+    run_id: RunId,
+    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Write a run's page, report.html, again, and say where it is."""
+    from reapair.agent.report import write_report
+    from reapair.agent.run import RunError
+
+    directory = find_run(run_id)
+    try:
+        page = write_report(directory)
+    except RunError as error:
+        fail(2, str(error))
+    except OSError as error:
+        fail(1, f"{directory / 'report.html'} cannot be written: {error}. Free or mend it.")
+    typer.echo(page)
+    if open_:
+        import webbrowser
+
+        if not webbrowser.open(page.as_uri()):
+            fail(1, "There is no browser here to open it with. Open the file above.")
 
 
 @app.command()

@@ -207,7 +207,8 @@ class Screen:
             self._line(f"  patch written to {result.patch_file}")
         if result.note:
             self._prose(result.note, "yellow")
-        self._line(f"  run kept in {directory}", "dim")
+        page = ", with report.html" if (result.directory / "report.html").exists() else ""
+        self._line(f"  run kept in {directory}{page}", "dim")
         for purpose, command in words.commands(result):
             self._line(f"  {purpose:<6} {command}")
 
