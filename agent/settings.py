@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     """Container image to work in, or the path of a Dockerfile (`./Dockerfile`) to build; None takes
     our own base image."""
 
+    as_built: bool = False
+    """The image is a benchmark instance's: its own user, environment and writable root are kept,
+    nothing is installed in it, and the repository's files in it give way to the snapshot's."""
+
     project: Path | None = None
     """Folder whose nearest project, upwards, is set up and tested; None: the current one."""
 
@@ -87,6 +91,13 @@ class Settings(BaseSettings):
 
     max_tokens: int | None = Field(None, ge=1)
     """Tokens of all prompts and answers before the tree is taken as it is; None: no limit."""
+
+    rescue: bool = True
+    """Ask again after a bad answer and take calls from the text they were left in; False, for
+    training, ends the run there: each answer in it is then the model's first."""
+
+    token_ids: bool = False
+    """Keep ids and log-probabilities of tokens, where the server gives them, for training."""
 
     accept: Literal["proved", "regression_free"] = "proved"
     """The weakest verdict that exits with 0."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reapair.sandbox.docker_exec import POLL_SECONDS, ExecSocket, Outputs
+from reapair.sandbox.docker_exec import POLL_SECONDS, USER, ExecSocket, Outputs
 from reapair.sandbox.guard import Guard, Stop
 from reapair.sandbox.output import HeadTail
 
@@ -65,8 +65,8 @@ class Answer:
 class Channel:
     """One waiting shell in a container."""
 
-    def __init__(self, api: APIClient, container: str) -> None:
-        self._stream = ExecSocket(api, container, ["/bin/sh"], {})
+    def __init__(self, api: APIClient, container: str, user: str = USER) -> None:
+        self._stream = ExecSocket(api, container, ["/bin/sh"], {}, user)
         self._stream.send(_OPENING)
 
     def run(

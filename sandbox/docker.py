@@ -53,6 +53,18 @@ class DockerSandbox(Sandbox):
         runtime: another OCI runtime of the engine, such as gVisor's `runsc`.
     """
 
+    user = USER
+    """Whom commands run as."""
+
+    lease_user = "0:0"
+    """Whom PID 1 runs as; never the user of commands, which could end it."""
+
+    watched: Sequence[str] = (WORKSPACE, HOME)
+    """Folders whose size is bounded."""
+
+    environment: Mapping[str, str] = COMMAND_ENVIRONMENT
+    """Variables that every command starts with."""
+
     def __init__(
         self,
         connect: Callable[[], APIClient],
@@ -169,10 +181,10 @@ class DockerSandbox(Sandbox):
             [],
             entrypoint=["/bin/sh", "-c", _PODMAN_LIFE] if self.kind == "podman" else ["cat"],
             hostname="sandbox",
-            user="0:0",
+            user=self.lease_user,
             stdin_open=True,
             detach=False,
-            environment=COMMAND_ENVIRONMENT,
+            environment=dict(self.environment),
             working_dir=WORKSPACE,
             labels=owner_labels(self._run_id),
             healthcheck={"test": ["NONE"]},
@@ -182,7 +194,7 @@ class DockerSandbox(Sandbox):
         return str(created["Id"])
 
     def _host_config(self, api: APIClient) -> dict[str, Any]:
-        from docker.types import LogConfig, Mount, Ulimit
+        from docker.types import LogConfig, Ulimit
 
         limits, labels = self._limits, owner_labels(self._run_id)
         ulimits = _PODMAN_ULIMITS if self.kind == "podman" else {}
@@ -205,7 +217,13 @@ class DockerSandbox(Sandbox):
         }
         if self._setup:
             return config | {"tmpfs": {SECRETS: f"rw,noexec,nosuid,nodev,size={MIB},mode=1777"}}
-        return config | {
+        return config | self.closed_off(limits, labels)
+
+    def closed_off(self, limits: Limits, labels: dict[str, str]) -> dict[str, Any]:
+        """Return what keeps commands in, and gives them places to write to."""
+        from docker.types import Mount
+
+        return {
             "network_mode": "none",
             "read_only": True,
             "tmpfs": {TMP: f"rw,exec,nosuid,nodev,size={limits.tmp},mode=1777"},
@@ -226,7 +244,7 @@ class DockerSandbox(Sandbox):
     ) -> ExecResult | None:
         """Run a command through the waiting shell; None when it did not even start there."""
         if self._channel is None:
-            self._channel = Channel(api, self.container)
+            self._channel = Channel(api, self.container, self.user)
         answer = self._channel.run(argv, env, stdin, outputs, guard)
         if answer.exit_code is not None:
             oom = self._note_oom(answer.oom_kills)
@@ -247,7 +265,7 @@ class DockerSandbox(Sandbox):
         guard: Guard,
     ) -> ExecResult:
         self._drop_channel()  # its shell would not survive the clean-up
-        outcome = run_once(api, self.container, argv, env, stdin, outputs, guard)
+        outcome = run_once(api, self.container, argv, env, stdin, outputs, guard, self.user)
         return self._after(outcome, outputs)
 
     def _after(self, outcome: Outcome, outputs: Outputs) -> ExecResult:
@@ -266,11 +284,11 @@ class DockerSandbox(Sandbox):
             self._channel = None
 
     def _kill_all(self) -> bytes:
-        """End everything that runs as uid 1000; returns what the clean-up printed."""
+        """End everything that runs as the user of commands; returns what the clean-up printed."""
         output = b""
         for _ in range(_KILL_ATTEMPTS):
             killing = self.api.exec_create(
-                self.container, ["/bin/sh", "-c", _KILL_AND_COUNT], user=USER, stderr=False
+                self.container, ["/bin/sh", "-c", _KILL_AND_COUNT], user=self.user, stderr=False
             )
             output = self.api.exec_start(killing["Id"])
             # Where a fork bomb leaves no process free, an exec needs some luck.
@@ -284,7 +302,7 @@ class DockerSandbox(Sandbox):
 
         try:
             with contextlib.closing(self._connect()) as api:
-                used, free = disk_use(api, self.container, (WORKSPACE, HOME))
+                used, free = disk_use(api, self.container, self.watched, self.user)
         except (DockerException, SandboxError, OSError, ValueError, IndexError):
             return False  # the command's own thread finds out what is wrong
         return overfull(used, free, self._limits.disk)

@@ -22,6 +22,7 @@ from reapair.sandbox.environment import (
     environment_key,
     install,
 )
+from reapair.sandbox.instance_image import InstanceSandbox, link, needs_link, stripped
 from reapair.sandbox.labels import HOST, boot_id, orphaned
 from reapair.sandbox.output import Listener, by_line
 from reapair.sandbox.prune import ENVIRONMENTS, IMAGE_LABEL, prune_images
@@ -46,11 +47,19 @@ class DockerEngine(Engine):
         kind: "docker" is found the way the `docker` command finds it (DOCKER_HOST), "podman" by
             its socket (CONTAINER_HOST).
         image: the user's own image instead of ours; it needs `sh` and `git`.
+        as_built: the image is a benchmark instance's: see `instance_image`. Nothing is installed.
     """
 
-    def __init__(self, kind: Literal["docker", "podman"] = "docker", image: str | None = None):
+    def __init__(
+        self,
+        kind: Literal["docker", "podman"] = "docker",
+        image: str | None = None,
+        *,
+        as_built: bool = False,
+    ):
         self.kind: Literal["docker", "podman"] = kind
         self._user_image = image
+        self._as_built = as_built
         self._base = ""
         self._version = "auto"
 
@@ -118,7 +127,10 @@ class DockerEngine(Engine):
     def base_image(self) -> str:
         """Return the image without environment; built when it is not there yet."""
         if not self._base:
-            self._base = self._derived_image() if self._user_image else self._own_image()
+            if self._as_built:
+                self._base = stripped(self.connect, self.instance_image(), "setup")
+            else:
+                self._base = self._derived_image() if self._user_image else self._own_image()
         return self._base
 
     def prepare(
@@ -130,6 +142,8 @@ class DockerEngine(Engine):
     ) -> Environment:
         """Commit a container in which the set-up command ran; see `Engine.prepare`."""
         base = self.base_image()
+        if self._as_built:
+            return Environment(base)
         if setup_command:
             return self._image_with(setup_command, key, fill, by_line(on_output))
         if self._user_image:
@@ -159,8 +173,19 @@ class DockerEngine(Engine):
                     api.remove_volume(volume["Name"])
             prune_images(api)
 
+    def instance_image(self) -> str:
+        """Return an instance's image as it was built, but for a link where WORKSPACE is to be."""
+        image = self._user_image or ""
+        found = self._image_id(image) or self._pull(image)
+        with self._client() as api:
+            config = api.inspect_image(found)["Config"]  # type: ignore[no-untyped-call]
+        if folder := needs_link(config):
+            return self._build("reapair-image", link(found, folder), f"{image} cannot be used")
+        return found
+
     def _sandbox(self, image: str, run_id: str, **options: Any) -> DockerSandbox:
-        return DockerSandbox(self.connect, image, run_id, kind=self.kind, **options)
+        make = InstanceSandbox if self._as_built else DockerSandbox
+        return make(self.connect, image, run_id, kind=self.kind, **options)
 
     def _image_with(
         self,

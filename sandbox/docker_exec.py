@@ -47,12 +47,13 @@ class ExecSocket:
         container: str,
         argv: Sequence[str],
         env: Mapping[str, str],
+        user: str = USER,
     ) -> None:
         created = api.exec_create(
             container,
             list(argv),
             stdin=True,
-            user=USER,
+            user=user,
             workdir=WORKSPACE,
             environment=dict(env),
         )
@@ -133,9 +134,10 @@ def run_once(
     stdin: bytes,
     outputs: Outputs,
     guard: Guard,
+    user: str = USER,
 ) -> Outcome:
     """Run a command as an exec of its own; what it leaves running is not ended here."""
-    stream = ExecSocket(api, container, ["/bin/sh", "-c", _GATE, "sh", *argv], env)
+    stream = ExecSocket(api, container, ["/bin/sh", "-c", _GATE, "sh", *argv], env, user)
     try:
         stream.send(b"%d\n" % len(stdin) + stdin)
         stop = _drain(api, stream, outputs, guard)
@@ -172,14 +174,16 @@ def _exit_code(api: APIClient, exec_id: str) -> int | None:
     return None
 
 
-def disk_use(api: APIClient, container: str, folders: Sequence[str]) -> tuple[int, int]:
+def disk_use(
+    api: APIClient, container: str, folders: Sequence[str], user: str = USER
+) -> tuple[int, int]:
     """Return the bytes that folders take, and those free on the disk of the first.
 
     Looked at from inside, since the engine may be on another machine. Raises ValueError or
     IndexError where the image has no `df` or `du`.
     """
     script = f"df -Pk {folders[0]} | tail -n 1; du -sxk {' '.join(folders)} 2>/dev/null"
-    looking = api.exec_create(container, ["/bin/sh", "-c", script], user=USER)
+    looking = api.exec_create(container, ["/bin/sh", "-c", script], user=user)
     output: bytes = api.exec_start(looking["Id"])
     disk, *trees = [line.split() for line in output.splitlines()]
     return sum(int(tree[0]) for tree in trees) * 1024, int(disk[3]) * 1024

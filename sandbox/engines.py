@@ -12,13 +12,18 @@ AUTOMATIC: tuple[Kind, ...] = ("docker", "podman", "bubblewrap")
 
 
 def choose(
-    kind: Kind | Literal["auto"] = "auto", *, image: str | None = None, trust: bool = False
+    kind: Kind | Literal["auto"] = "auto",
+    *,
+    image: str | None = None,
+    trust: bool = False,
+    as_built: bool = False,
 ) -> Engine:
     """Return an engine in which a command has run: just now, or since the machine was started.
 
     Args:
         kind: one engine, or "auto" for the first that works of AUTOMATIC.
         image: the user's own image; only docker and podman can use one.
+        as_built: the image is a benchmark instance's, used with its own user and writable root.
         trust: do not try again what has worked before with the same engine and image.
 
     Raises SandboxError that says what was tried and what to do.
@@ -26,7 +31,7 @@ def choose(
     reasons = []
     for candidate in AUTOMATIC if kind == "auto" else (kind,):
         try:
-            engine = _engine(candidate, image)
+            engine = _engine(candidate, image, as_built=as_built)
             if not (trust and engine.worked()):
                 engine.check()
         except SandboxError as error:
@@ -43,11 +48,11 @@ def choose(
     )
 
 
-def _engine(kind: Kind, image: str | None) -> Engine:
+def _engine(kind: Kind, image: str | None, *, as_built: bool) -> Engine:
     if kind in {"docker", "podman"}:
         from reapair.sandbox.docker_engine import DockerEngine
 
-        return DockerEngine(kind, image)
+        return DockerEngine(kind, image, as_built=as_built)
     if image:
         raise SandboxError("an image needs docker or podman.")
     from reapair.sandbox.bubblewrap import BubblewrapSandbox
