@@ -89,8 +89,9 @@ class Nodes:
             "finish_reason": answer.finish_reason,
             "salvaged": answer.salvaged,
             "detail": answer.detail,
-            "tokens": answer.tokens,
         }
+        if answer.tokens:
+            facts["tokens"] = answer.tokens
         if answer.message is not None:
             calls = [asdict(call) for call in answer.calls]
             return self._run.append("response", step, message=answer.message, calls=calls, **facts)

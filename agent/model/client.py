@@ -159,7 +159,8 @@ class Client:
         if self._server.kind in SILENT_CUTTERS and self._is_too_long(messages, tools):
             detail = "the prompt is longer than the context; this server would cut it silently"
             return Answer(Outcome.OVERFLOW, detail=detail)
-        options = replace(options, stream=options.stream and request.can_stream(self._server))
+        streams = request.can_stream(self._server, token_ids=options.token_ids)
+        options = replace(options, stream=options.stream and streams)
         body = request.body(
             self._server,
             messages,
@@ -173,7 +174,8 @@ class Client:
         # For servers that have no limit of their own on thinking, or were started without it.
         longest = 6.0 * request.thinking_budget(self._server, options)
         for _ in range(len(request.OPTIONAL_FIELDS) + 1):
-            answer = self._attempt(body, messages, tools, StreamReader(on_progress, longest))
+            reader = StreamReader(on_progress, longest)
+            answer = self._attempt(body, messages, tools, reader, rescue=options.rescue)
             if not self._amended(body, answer):
                 break
         return self._judged(answer, messages, tools)
@@ -247,12 +249,14 @@ class Client:
         messages: Sequence[Message],
         tools: Sequence[dict[str, Any]],
         reader: StreamReader,
+        *,
+        rescue: bool,
     ) -> Answer:
         import openai
 
         try:
             reply = self._stream(body, reader) if body.get("stream") else self._whole(body)
-            answer = classify(reply, messages, tools, counting.usage(reply))
+            answer = classify(reply, messages, tools, counting.usage(reply), rescue=rescue)
         except ServerError as error:
             answer = _failed(None, error.error)
         except openai.APIStatusError as error:

@@ -47,9 +47,17 @@ _BY_STATUS = {
 
 
 def classify(
-    reply: Reply, messages: Sequence[Message], tools: Sequence[dict[str, Any]], usage: Usage
+    reply: Reply,
+    messages: Sequence[Message],
+    tools: Sequence[dict[str, Any]],
+    usage: Usage,
+    *,
+    rescue: bool = True,
 ) -> Answer:
-    """Return the classified answer for a reply that came with status 200."""
+    """Return the classified answer for a reply that came with status 200.
+
+    With `rescue`, calls that stand in the text are taken from there.
+    """
     content, reasoning = _separate(reply)
     answer = Answer(
         Outcome.EMPTY,
@@ -58,11 +66,12 @@ def classify(
         reasoning=reasoning,
         finish_reason=reply.finish_reason,
         usage=usage,
+        tokens=reply.tokens or None,
     )
     if ended := _ended_badly(reply, answer):
         return ended
     calls, salvaged = reply.calls, False
-    if not calls and (found := _salvaged(content, reasoning, messages, tools)):
+    if rescue and not calls and (found := _salvaged(content, reasoning, messages, tools)):
         calls, content, reasoning = found
         salvaged = True
     if calls:

@@ -130,20 +130,28 @@ TABLE: dict[Outcome, tuple[Recovery, ...]] = {
 }
 
 
-def decide(outcome: Outcome, count: int) -> Recovery:
+def decide(outcome: Outcome, count: int, *, rescue: bool = True) -> Recovery:
     """Return what to do about an outcome.
 
     Args:
         outcome: of the last answer.
         count: which bad answer in a row it is, from 1; outcomes in WIRE are counted for themselves.
+        rescue: False ends the run where a better answer would be asked for, and never moves seed or
+            temperature: for training, where only the model's own first word counts.
 
     Returns:
         The recovery; its `options["retry"]` moves seed and temperature, so that the same prefix is
         never sampled twice in the same way. Past the end of a row it is the row's last entry.
     """
     row = TABLE[outcome]
+    if not rescue and outcome not in WIRE:
+        # A text is no bad sample: it stays in the history, and is answered.
+        kept = ("accept", "stop", *(("feedback",) if outcome is Outcome.FINAL_TEXT else ()))
+        row = tuple(each for each in row if each.action in kept)
     recovery = row[min(max(count, 1), len(row)) - 1]
     if recovery.action in ("accept", "stop"):
+        return recovery
+    if not rescue:
         return recovery
     return replace(recovery, options={"retry": count, **recovery.options})
 
