@@ -13,10 +13,10 @@ from reapair.agent.cli.common import READER_GONE, app, fail, leave
 
 # The help lists the commands in the order of their imports.
 # isort: off
-from reapair.agent.cli import solve, runs, setup, serve, config, evaluate, export
+from reapair.agent.cli import solve, runs, setup, serve, config, evaluate, export, github
 # isort: on
 
-__all__ = ["config", "evaluate", "export", "main", "runs", "serve", "setup", "solve"]
+__all__ = ["config", "evaluate", "export", "github", "main", "runs", "serve", "setup", "solve"]
 
 
 def main() -> None:

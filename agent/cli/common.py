@@ -89,8 +89,12 @@ def run_and_show(
     as_json: bool,
     quiet: bool = False,
     verbose: bool = False,
+    any_verdict: bool = False,
 ) -> NoReturn:
-    """Do the job, show it as it happens, leave with its exit code."""
+    """Do the job, show it as it happens, leave with its exit code.
+
+    With `any_verdict` a run that came to a verdict exits with 0, whichever it is.
+    """
     from rich.console import Console
 
     from reapair.agent.cancel import Cancel
@@ -109,7 +113,11 @@ def run_and_show(
         screen.result(result, short(result.directory))
     elif result.error:
         fail(_code(result, settings, stopped=signal.SIGTERM in stopped), result.error)
-    leave(_code(result, settings, stopped=signal.SIGTERM in stopped))
+    code = _code(result, settings, stopped=signal.SIGTERM in stopped)
+    leave(0 if any_verdict and code in _VERDICTS else code)
+
+
+_VERDICTS = (9, 10, 11, 12)
 
 
 def _do(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from reapair.agent.console import VERDICT_STYLE
+from reapair.agent.console.words import VERDICTS
 from reapair.agent.github.artifact import Facts
 from reapair.agent.github.issues import MARKER
 from reapair.agent.github.reference import Reference
 from reapair.agent.github.text import code, fenced, one_line, shortened
-from reapair.agent.result import Evidence, Verdict
+from reapair.agent.result import Evidence
 
 MOST_TESTS = 20
 SUMMARY_LIMIT = 4_000
@@ -24,7 +24,6 @@ _RUN_BY_CI = re.compile(
     r"[^/]*\.(?:sh|bash|ps1|bat|cmd|pth)|\.travis\.yml|azure-pipelines\.yml|[^/]*\.config\.[cm]?[jt]s)"
     r"|(?:.*/)?(?:\.husky|\.githooks|\.circleci|\.buildkite|\.devcontainer|\.vscode|\.ci)/.*"
 )
-_MEANING = {verdict: meaning for verdict, (_, meaning) in VERDICT_STYLE.items()}
 
 
 def run_by_ci(paths: Sequence[str]) -> list[str]:
@@ -91,7 +90,7 @@ def job_summary(facts: Facts, files: Sequence[str], url: str = "") -> str:
 
 
 def _verdict(evidence: Evidence) -> str:
-    return f"**{evidence.verdict}**: {_MEANING[evidence.verdict]}"
+    return f"**{evidence.verdict}**: {VERDICTS[evidence.verdict][1]}"
 
 
 def _warnings(files: Sequence[str]) -> Iterator[str]:
@@ -152,5 +151,4 @@ def _made_by(facts: Facts, run_url: str) -> str:
 
 def outcome_line(facts: Facts) -> str:
     """Return the outcome in one line for a log."""
-    verdict: Verdict = facts.evidence.verdict
-    return f"{verdict}: {_MEANING[verdict]}"
+    return f"{facts.evidence.verdict}: {VERDICTS[facts.evidence.verdict][1]}"
