@@ -125,7 +125,6 @@ def publish(
     Runs nothing of the repository. Exit code 5 when GitHub or the branch is in the way.
     """
     from reapair.agent.github.jobs import publish_job
-    from reapair.agent.github.publish import PublishError
 
     asked = _asked(issue, event, event_name, label, opened)
     github = _github(asked)
@@ -134,7 +133,7 @@ def publish(
     except _nothing() as reason:
         typer.echo(f"nothing to do: {reason}")
         leave(0)
-    except (PublishError, *_errors()) as error:
+    except _errors() as error:
         fail(5, str(error))
     typer.echo(outcome.line)
     _summary(outcome.summary)
@@ -222,8 +221,9 @@ def _nothing() -> type[Exception]:
 def _errors() -> tuple[type[Exception], ...]:
     from reapair.agent.github.api import GitHubError
     from reapair.agent.github.artifact import ArtifactError
+    from reapair.agent.github.publish import PublishError
 
-    return GitHubError, ArtifactError
+    return GitHubError, ArtifactError, PublishError
 
 
 def _run_url() -> str:

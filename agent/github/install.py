@@ -44,7 +44,7 @@ def caller(uses: str, label: str) -> str:
     named = re.fullmatch(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})", uses)
     if named is None:
         raise InstallError(
-            "Say whose workflow is to be called: --uses owner/repo@COMMIT, with the whole id of the "
+            "Say whose workflow is called: --uses owner/repo@COMMIT, with the whole id of the "
             "commit: a tag can be moved."
         )
     if not re.fullmatch(r"[A-Za-z0-9][\w .:-]{0,49}", label):
