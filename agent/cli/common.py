@@ -50,10 +50,13 @@ Debug = Annotated[bool, typer.Option(help="Show tracebacks.")]
 
 
 def _run_ids(beginning: str) -> list[str]:
-    """Complete a run's id in the shell."""
+    """Complete a run's id in the shell; nothing is said there of settings that are wrong."""
+    from reapair.agent.config import SettingsError, load
     from reapair.agent.runs import ids
 
-    return ids(beginning, settings_from({}).runs)
+    with suppress(SettingsError, OSError):
+        return ids(beginning, load(Path.cwd(), {}).settings.runs)
+    return []
 
 
 RunId = Annotated[

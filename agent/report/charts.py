@@ -18,9 +18,10 @@ MOST_HOVERED = 150
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One colour of a stacked chart: a value for each bar."""
+    """One colour of a stacked chart: a value for each bar. `kind` is a class of the style sheet."""
 
     name: str
+    kind: str
     values: Sequence[float]
 
 
@@ -85,14 +86,14 @@ def _bars(series: Sequence[Series], bars: int, top: float) -> list[str]:
     # One bar alone would be as wide as the page.
     width = min(wide - gap, 40.0)
     parts = []
-    for number, each in enumerate(series):
+    for each in series:
         path = []
         for i, value in enumerate(each.values):
             if value > 0:
                 x, low, high = _x(i, bars) + gap / 2, _y(base[i], top), _y(base[i] + value, top)
                 path.append(f"M{x:.1f} {low:.1f}V{high:.1f}h{width:.1f}V{low:.1f}z")
             base[i] += value
-        parts.append(f'<path class="s{number}" d="{"".join(path)}"/>')
+        parts.append(f'<path class="{each.kind}" d="{"".join(path)}"/>')
     return parts
 
 

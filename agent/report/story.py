@@ -175,20 +175,21 @@ class _Teller:
         self._add(event, "instruction", "You said", content=self._clip(event.data["text"]))
 
 
-def charts(entries: Sequence[Entry]) -> list[tuple[str, list[str], Markup]]:
-    """Return title, names of the series and picture of each chart; none without an answer."""
+def charts(entries: Sequence[Entry]) -> list[tuple[str, list[Series], Markup]]:
+    """Return title, series and picture of each chart; none without an answer."""
     asked = [entry for entry in entries if entry.usage]
     if not asked:
         return []
     labels = [str(entry.step) for entry in asked]
     cached = [_number(entry, "cached_tokens") for entry in asked]
     tokens = [
-        Series("reused", cached),
+        Series("reused", "reused", cached),
         Series(
             "recomputed",
+            "read",
             [max(_number(e, "prompt_tokens") - c, 0) for e, c in zip(asked, cached, strict=True)],
         ),
-        Series("generated", [_number(entry, "completion_tokens") for entry in asked]),
+        Series("generated", "written", [_number(entry, "completion_tokens") for entry in asked]),
     ]
     prefill = [_number(entry, "prefill_seconds") for entry in asked]
     decode = [_number(entry, "decode_seconds") for entry in asked]
@@ -197,10 +198,10 @@ def charts(entries: Sequence[Entry]) -> list[tuple[str, list[str], Markup]]:
         for entry, read, written in zip(asked, prefill, decode, strict=True)
     ]
     seconds = [
-        Series("reading the prompt", prefill),
-        Series("writing", decode),
-        Series("else with the server", waited),
-        Series("tools", [entry.tool_seconds for entry in asked]),
+        Series("reading the prompt", "read", prefill),
+        Series("writing", "written", decode),
+        Series("else with the server", "waited", waited),
+        Series("tools", "tools", [entry.tool_seconds for entry in asked]),
     ]
     pictures = []
     for title, unit, series in (
@@ -208,7 +209,7 @@ def charts(entries: Sequence[Entry]) -> list[tuple[str, list[str], Markup]]:
         ("Seconds of each step", "s", seconds),
     ):
         picture = stacked(series, labels, title=f"{title}; the table has the numbers", unit=unit)
-        pictures.append((title, [each.name for each in series], picture))
+        pictures.append((title, series, picture))
     return pictures
 
 
