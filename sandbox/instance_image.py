@@ -85,7 +85,11 @@ class InstanceSandbox(DockerSandbox):
 
     def closed_off(self, limits: Limits, labels: dict[str, str]) -> dict[str, Any]:  # noqa: ARG002
         """Return what keeps commands in; the whole root is theirs to write to."""
-        return {"network_mode": "none", "cap_add": _CAPABILITIES}
+        sealed: dict[str, Any] = {"network_mode": "none", "cap_add": _CAPABILITIES}
+        if self.user == _ROOT:
+            # Under no-new-privileges a root that PID 1 is not would have no capability at all.
+            sealed["security_opt"] = []
+        return sealed
 
 
 def stripped(connect: Callable[[], APIClient], image: str, run_id: str) -> str:
@@ -113,7 +117,7 @@ def stripped(connect: Callable[[], APIClient], image: str, run_id: str) -> str:
             ENVIRONMENTS,
             tag,
             changes=f"LABEL {IMAGE_LABEL}=environment",
-            conf={"Env": variables},
+            conf={"Env": variables, "User": sandbox.user},
         )
     return name
 

@@ -80,7 +80,9 @@ class Grader:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.instance = instance
-        repository = make_state(instance, place / "repository", clones, hide=False)
+        repository = make_state(
+            instance, place / "repository", clones, hide=False, kind=settings.sandbox
+        )
         store = place / "store"
         self._snapshot = Snapshot.of_work_tree(repository, store)
         self._prepared: Prepared = prepare(
@@ -165,7 +167,11 @@ def settings_for(instance: Instance, settings: Settings) -> Settings:
     """Return the settings with what the instance says of its own environment."""
     own = {
         "image": instance.image or settings.image,
-        "setup_command": instance.setup_command or settings.setup_command,
+        "as_built": bool(instance.image),
+        # An instance's image has everything: what a row tells of its set-up is how it was made.
+        "setup_command": None
+        if instance.image
+        else instance.setup_command or settings.setup_command,
         "test_command": instance.test_command or settings.test_command,
         "history": False,
     }

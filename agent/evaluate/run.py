@@ -130,7 +130,9 @@ def _solved(job: Job, work: Path) -> tuple[list[Attempt], list[bytes], int, str]
     """Return the attempts without grades, their patches, the chosen number, and the server."""
     if job.solver == "predictions":
         return [Attempt()], [job.patch], 1, ""
-    repository = make_state(job.instance, work / "repository", job.clones)
+    repository = make_state(
+        job.instance, work / "repository", job.clones, kind=job.settings.sandbox
+    )
     given = job.settings.model_copy(
         update={"runs": job.place / "runs", "patch": work / "handed-over.diff"}
     )

@@ -6,13 +6,14 @@ with the solution, no hidden tests.
 
 from __future__ import annotations
 
-import os
-import shutil
 import tarfile
 from pathlib import Path
 
 from reapair.agent.evaluate.instances import Instance, InstanceError
+from reapair.agent.settings import SandboxKind
+from reapair.sandbox.docker_engine import DockerEngine
 from reapair.sandbox.hostgit import Repository
+from reapair.sandbox.instance_image import write_state
 from reapair.sandbox.safegit import SAFE_ENVIRONMENT, GitError, run_git
 
 _IDENTITY = {
@@ -25,9 +26,17 @@ _IDENTITY = {
     "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
 }
 
+_TESTS_REMOVED = b"Remove F2P Tests"
+"""Subject of the commit by which SWE-smith's mirrors hide the tests."""
+
 
 def make_state(
-    instance: Instance, place: Path, clones: Path | None = None, *, hide: bool = True
+    instance: Instance,
+    place: Path,
+    clones: Path | None = None,
+    *,
+    hide: bool = True,
+    kind: SandboxKind = "auto",
 ) -> Path:
     """Write the instance's repository to `place` and return it.
 
@@ -35,21 +44,31 @@ def make_state(
         instance: the task.
         place: a directory that does not exist yet.
         clones: directory with local clones, named `owner__name` or `owner/name`, for instances
-            that come without an archive.
+            that come without an archive; without a clone the instance's image is taken.
         hide: leave out the tests that must fail; only grading needs them.
+        kind: engine for images.
 
     Raises InstanceError when the state can't be had.
     """
     place.mkdir(parents=True)
-    if instance.archive and instance.archive.is_dir():
-        shutil.copytree(instance.archive, place, symlinks=True, dirs_exist_ok=True)
-    elif instance.archive:
+    _git(place, "init", "--quiet", "--template=", "--initial-branch=main")
+    clone = _clone_of(instance, clones)
+    if instance.archive:
         _unpack(instance.archive, instance.top, place)
+    elif clone:
+        _check_out(instance, place, clone, hide=hide)
+    elif instance.image:
+        _take_from_image(instance, place, kind)
     else:
-        _check_out(instance, place, clones)
+        raise InstanceError(
+            f"{instance.id}: no archive, no image, and no clone of {instance.repo} "
+            f"{f'in {clones}' if clones else ''}. Name a directory of clones with --repos."
+        )
     if hide:
         _hide_tests(instance, place)
-    _commit(place)
+    # Ignored files and all: the state is what the task says.
+    _git(place, "add", "--all", "--force")
+    _git(place, "commit", "--quiet", "--no-verify", "--allow-empty", "--message=Initial commit")
     return place
 
 
@@ -84,52 +103,68 @@ def _unpack(archive: Path, top: str, place: Path) -> None:
         raise InstanceError(f"{archive} can't be unpacked: {error}.") from error
 
 
-def _check_out(instance: Instance, place: Path, clones: Path | None) -> None:
-    names = (instance.repo.replace("/", "__"), instance.repo, instance.repo.rpartition("/")[2])
-    found = next((clones / name for name in names if clones and (clones / name).is_dir()), None)
-    if found is None:
-        raise InstanceError(
-            f"{instance.id}: no archive, and no clone of {instance.repo} "
-            f"{f'in {clones}' if clones else ''}. Name a directory of clones with --repos."
-        )
-    git_dir = found if (found / "HEAD").is_file() else Repository.find(found).git_dir
+def _clone_of(instance: Instance, clones: Path | None) -> Path | None:
+    """Return the git directory of a clone of the instance's repository, where there is one."""
+    if not (clones and instance.repo):
+        return None
+    for name in (instance.repo.replace("/", "__"), instance.repo, instance.repo.rpartition("/")[2]):
+        found = clones / name
+        if found.is_dir():
+            bare = (found / "HEAD").is_file()
+            return found if bare else Repository.find(found).git_dir
+    return None
+
+
+def _check_out(instance: Instance, place: Path, git_dir: Path, *, hide: bool) -> None:
+    """Write a revision's files. Not by `git archive`: attributes can leave files out of that."""
     revision = instance.base_commit
+    index = place.with_name(place.name + ".index")
+    variables = {"GIT_DIR": str(git_dir), "GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(place)}
     try:
         if instance.schema_name == "swe-smith":
-            revision = _smith_revision(git_dir, revision)
-        packed = place.with_name(place.name + ".tar")
-        run_git(
-            ("archive", "--format=tar", f"--output={packed}", f"{revision}^{{commit}}"),
-            SAFE_ENVIRONMENT | {"GIT_DIR": str(git_dir)},
-            place,
-        )
+            revision = _smith_revision(git_dir, revision, hide=hide)
+        run_git(("read-tree", f"{revision}^{{commit}}"), SAFE_ENVIRONMENT | variables, place)
+        run_git(("checkout-index", "--all", "--force"), SAFE_ENVIRONMENT | variables, place)
     except GitError as error:
-        raise InstanceError(f"{instance.id}: {found} has no {revision}.") from error
+        raise InstanceError(f"{instance.id}: {git_dir} has no {revision}.") from error
+    finally:
+        index.unlink(missing_ok=True)
+
+
+def _take_from_image(instance: Instance, place: Path, kind: SandboxKind) -> None:
+    """Write the files that the instance's image holds, with the bug where that is not in them."""
+    engine = DockerEngine("podman" if kind == "podman" else "docker", instance.image, as_built=True)
+    packed = place.with_name(place.name + ".tar")
+    with packed.open("wb") as file:
+        write_state(engine.connect, engine.instance_image(), instance.id, file)
     _unpack(packed, ".", place)
     packed.unlink()
+    if not instance.bug_patch:
+        return
+    # The image is the repository's, not the instance's: its tree is the one without the bug.
+    try:
+        _git(place, "apply", "--whitespace=nowarn", "-", stdin=instance.bug_patch.encode())
+    except GitError as error:
+        raise InstanceError(
+            f"{instance.id}: its bug does not apply to {instance.image}: {error.detail}"
+        ) from error
 
 
-def _smith_revision(git_dir: Path, branch: str) -> str:
-    """Return the mirror branch's commit, wherever the clone keeps it."""
+def _smith_revision(git_dir: Path, branch: str, *, hide: bool) -> str:
+    """Return the mirror branch's commit, wherever the clone keeps it.
+
+    Where its last commit only removes the hidden tests and they are wanted, the one before.
+    """
+    environment = SAFE_ENVIRONMENT | {"GIT_DIR": str(git_dir)}
     for name in (f"refs/heads/{branch}", f"refs/remotes/origin/{branch}"):
         try:
-            run_git(
-                ("rev-parse", "--verify", "--quiet", name),
-                SAFE_ENVIRONMENT | {"GIT_DIR": str(git_dir)},
-                git_dir,
-            )
+            subject = run_git(("log", "-1", "--format=%s", name, "--"), environment, git_dir)
         except GitError:
             continue
-        return name
+        return f"{name}~1" if not hide and subject.startswith(_TESTS_REMOVED) else name
     return branch
 
 
-def _commit(place: Path) -> None:
-    """Make the tree one root commit, ignored files and all: the state is what the task says."""
-    environment = SAFE_ENVIRONMENT | _IDENTITY | {"PATH": os.environ.get("PATH", os.defpath)}
-    for arguments in (
-        ("init", "--quiet", "--template=", "--initial-branch=main"),
-        ("add", "--all", "--force"),
-        ("commit", "--quiet", "--no-verify", "--allow-empty", "--message=Initial commit"),
-    ):
-        run_git(arguments, environment, place)
+def _git(place: Path, *arguments: str, stdin: bytes = b"") -> None:
+    environment = SAFE_ENVIRONMENT | _IDENTITY | {"GIT_DIR": str(place / ".git")}
+    run_git(arguments, environment | {"GIT_WORK_TREE": str(place)}, place, stdin)
