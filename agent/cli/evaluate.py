@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -143,12 +144,15 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
 ) -> None:
     """Show what an evaluation says, or how two of them differ."""
-    from reapair.agent.evaluate.analysis import analyse, compare, told
+    from reapair.agent.evaluate.analysis import analyse, compare
+    from reapair.agent.evaluate.told import told
 
     found = _with_words(lambda: analyse(out))
     against = _with_words(lambda: compare(out, other)) if other else None
     if json:
-        typer.echo(found.to_json(against))
+        compared = against.model_dump(mode="json") if against else None
+        whole = found.model_dump(mode="json") | {"comparison": compared}
+        typer.echo(dumps(whole, indent=1))
     else:
         typer.echo("\n".join(told(found, against)))
 
