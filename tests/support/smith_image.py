@@ -13,9 +13,13 @@ from support.tasks import commit
 
 IMAGE = "reapair-test-smith-image"
 
-GOOD = (
-    "def mean(values):\n    return sum(values) / len(values)\n\n\ndef top(v):\n    return max(v)\n"
-)
+GOOD = """def mean(values):
+    return sum(values) / len(values)
+
+
+def top(v):
+    return max(v)
+"""
 BAD = GOOD.replace("/ len(values)", "/ (len(values) + 1)")
 HIDDEN = "from calc import mean\n\n\ndef test_hidden_mean():\n    assert mean([2, 4]) == 3\n"
 SHOWN = "from calc import top\n\n\ndef test_top():\n    assert top([1, 2]) == 2\n"
