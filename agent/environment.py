@@ -58,7 +58,11 @@ class Prepared:
 
 
 def prepare(
-    snapshot: Snapshot, store: GitStore, settings: Settings, say: Callable[[str], None]
+    snapshot: Snapshot,
+    store: GitStore,
+    settings: Settings,
+    say: Callable[[str], None],
+    own: Engine | None = None,
 ) -> Prepared:
     """Choose the engine and install what the tests need, or find it installed.
 
@@ -67,6 +71,7 @@ def prepare(
         store: has them.
         settings: those of the user win over what the repository says.
         say: is told what happens, line by line.
+        own: an engine of the caller's, in place of all choice.
 
     Raises SandboxError when there is no engine, or the user's own set-up command fails.
     """
@@ -74,7 +79,7 @@ def prepare(
     chosen_by_user = bool(settings.setup_command or settings.image)
     start = _folder(store.repository.top, settings.project)
     recipe = find(files, start, container=not chosen_by_user, last_tag=files.last_tag)
-    engine, notes = _engine(recipe, files, settings, start, say)
+    engine, notes = (own, []) if own else _engine(recipe, files, settings, start, say)
     engine.sweep()
     environment, failure = _install(engine, recipe, snapshot, files, settings, say)
     if failure:

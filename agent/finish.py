@@ -81,6 +81,8 @@ def _report(session: Session, result: Result | None = None) -> None:
     """Write the page for people; `agent report` writes it again where this has failed."""
     from reapair.agent.report import write_report
 
+    if not session.settings.keep:
+        return
     with suppress(Exception):
         write_report(session.run.directory, events=session.run.events, result=result)
 
@@ -152,6 +154,8 @@ def _deliver(session: Session, result: Result, patch: bytes, *, again: bool) -> 
         if not (again and is_applied(repository, patch)):
             replace_in_work_tree(repository, _applied_before(session), patch)
         result.applied = True
+    elif not settings.branch:
+        return ""
     elif branch := _same_branch(session, patch):
         result.branch = branch
         return "The change is the same as before."

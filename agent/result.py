@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 TestStatus = Literal["passed", "failed", "error", "skipped", "missing"]
 
@@ -219,16 +219,50 @@ class Result(BaseModel):
     handover_failed: bool = False
     choice: Choice | None = None
 
+    _memory: tuple[str, list[dict[str, Any]]] | None = PrivateAttr(None)
+
     @property
     def verdict(self) -> Verdict:
         """The verdict of the evidence."""
         return self.evidence.verdict
 
     @property
+    def status(self) -> Literal["finished", "stopped", "failed"]:
+        """Whether the run came to its end, was stopped, or an error kept it from its work."""
+        if self.exit_reason in INFRASTRUCTURE:
+            return "failed"
+        stopped = self.exit_reason in (ExitReason.CANCELLED, ExitReason.SUPERSEDED)
+        return "stopped" if stopped else "finished"
+
+    @property
     def patch(self) -> str:
         """The patch as text; bytes that are not UTF-8 are kept as surrogates."""
+        if self._memory:
+            return self._memory[0]
         file = self.directory / "patch.diff"
         return file.read_text("utf-8", "surrogateescape") if file.exists() else ""
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation as the model has it at the end; of several attempts the chosen one's."""
+        if self._memory:
+            return self._memory[1]
+        from reapair.agent.context import History
+        from reapair.agent.run import read_events
+
+        place = self.directory
+        if self.choice:
+            place = place.with_name(f"{place.name}.{self.choice.attempt}")
+        return History(read_events(place)).messages
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The files that are kept of the run, by name: `events.jsonl`, `patch.diff` and so on."""
+        return {path.name: path for path in sorted(self.directory.glob("*.*")) if path.is_file()}
+
+    def remember(self) -> None:
+        """Take patch and messages into memory, because the run's directory is about to go."""
+        self._memory = (self.patch, self.messages)
 
     def exit_code(self, *, accept_regression_free: bool = False) -> ExitCode:
         """Return the process's exit code: the verdict's with a patch, else the exit reason's."""

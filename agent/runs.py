@@ -106,8 +106,13 @@ def clean(older_than: float, root: Path | None = None) -> list[str]:
     removed = []
     for summary in summaries(root):
         if summary.state != "running" and summary.age > older_than:
-            for attempt in summary.directory.parent.glob(f"{summary.id}.*"):
-                shutil.rmtree(attempt)
-            shutil.rmtree(summary.directory)
+            remove(summary.directory)
             removed.append(summary.id)
     return removed
+
+
+def remove(directory: Path) -> None:
+    """Remove a run and its attempts."""
+    for each in (*directory.parent.glob(f"{directory.name}.*"), directory):
+        # A thread of the run may still write its last file.
+        shutil.rmtree(each, ignore_errors=True)

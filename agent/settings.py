@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     pr: str | None = None
     """Address of the issue on GitHub to open a draft pull request for, beside the branch."""
 
+    branch: bool = True
+    """Make a branch of the change where neither `patch` nor `apply` is asked for."""
+
     runs: Path | None = None
     """Directory that keeps the runs; None takes the user's state directory."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from reapair.agent.cancel import Cancel, Stopped
+from reapair.agent.config import load_settings
 from reapair.agent.connect import connect
 from reapair.agent.events import Event, one_at_a_time
 from reapair.agent.finish import unfinished
@@ -21,16 +22,20 @@ from reapair.agent.hiding import HIDDEN, public_url, secrets_of
 from reapair.agent.model.types import Model
 from reapair.agent.result import ExitReason, Result
 from reapair.agent.run import Run, RunError
+from reapair.agent.runs import remove
 from reapair.agent.session import Session
 from reapair.agent.settings import Settings
 from reapair.agent.turns import finished, follow_log, instruct
 from reapair.agent.workspace import Workspace
 from reapair.prompts import Prompts, PromptsError
 from reapair.sandbox import SandboxError
+from reapair.sandbox.own import OwnEngine
 from reapair.tools import Tool
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite import SqliteSaver
+
+    from reapair.sandbox import Engine, Sandbox
 
 RECURSION_LIMIT = 1_000_000
 """LangGraph's own limit counts supersteps; ours counts steps and ends runs by name."""
@@ -49,22 +54,25 @@ def solve(
     on_event: Callable[[Event], None] | None = None,
     cancel: Cancel | None = None,
     tools: Sequence[Tool[Any]] = (),
+    make_sandbox: Callable[[], Sandbox] | None = None,
 ) -> Result:
     """Solve one issue.
 
     Args:
         issue: its text.
         repository: a directory inside a git repository; only read, until the hand-over.
-        settings: default: from the environment.
+        settings: default: `load_settings(repository)`.
         model: a client of your own; default: the one that `settings` name.
         on_event: called with every event as it happens, from the thread that made it.
         cancel: stops the run from another thread; it can be resumed.
         tools: of your own, made with `reapair.tools.tool`; offered after the built-in ones.
+        make_sandbox: returns another sandbox of your own each time, with all that the tests need;
+            default: those of the engine that `settings` name.
 
-    Returns the result, whatever became of the issue. Raises UsageError, ModelError (no server) and
-    RunError (no place to keep the run) before anything has happened.
+    Returns the result, whatever became of the issue. Raises SettingsError, UsageError, ModelError
+    (no server) and RunError (no place to keep the run) before anything has happened.
     """
-    settings = settings or Settings()
+    settings = settings or load_settings(repository)
     top = repository_top(Path(repository))
     project = project_folder(Path(repository), settings.project)
     settings = settings.model_copy(update={"project": project})
@@ -72,8 +80,19 @@ def solve(
         raise UsageError("The issue is empty. Give its text, a file, or - for standard input.")
     _check_prompts(settings)
     model = model or connect(settings)
-    with closing(Run.create(settings.runs)) as run:
-        return _drive(run, settings, model, top, issue, on_event, cancel, tools=tools)
+    engine = OwnEngine(make_sandbox) if make_sandbox else None
+    run = Run.create(settings.runs)
+    try:
+        with closing(run):
+            result = _drive(
+                run, settings, model, top, issue, on_event, cancel, tools=tools, engine=engine
+            )
+            if not settings.keep:
+                result.remember()
+            return result
+    finally:
+        if not settings.keep:
+            remove(run.directory)
 
 
 def resume(
@@ -87,6 +106,7 @@ def resume(
     on_event: Callable[[Event], None] | None = None,
     cancel: Cancel | None = None,
     tools: Sequence[Tool[Any]] = (),
+    make_sandbox: Callable[[], Sandbox] | None = None,
 ) -> Result:
     """Go on with a run that was stopped or killed; a finished one only gives its result again.
 
@@ -100,7 +120,7 @@ def resume(
         model: a client of your own; default: the server that the run used.
         on_event: called with every event as it happens.
         cancel: stops the run from another thread.
-        tools: those that the run was started with.
+        tools, make_sandbox: those that the run was started with.
 
     Raises UsageError when the run ended before it began or had other tools, ModelError when its
     server is gone.
@@ -122,7 +142,10 @@ def resume(
         _check_prompts(settings)
         model = model or connect(settings)
         repository, issue = Path(facts["repository"]), facts["issue"]
-        return _drive(run, settings, model, repository, issue, on_event, cancel, instruction, tools)
+        engine = OwnEngine(make_sandbox) if make_sandbox else None
+        return _drive(
+            run, settings, model, repository, issue, on_event, cancel, instruction, tools, engine
+        )
 
 
 def _check_prompts(settings: Settings) -> None:
@@ -183,6 +206,7 @@ def _drive(
     cancel: Cancel | None = None,
     instruction: str | None = None,
     tools: Sequence[Tool[Any]] = (),
+    engine: Engine | None = None,
 ) -> Result:
     """Listen to the run and bring it to its end."""
     if on_event and settings.attempts > 1:
@@ -190,7 +214,7 @@ def _drive(
     if on_event:
         run.listen(on_event)
     run.hide(secrets_of(settings))
-    workspace = Workspace(run, settings, repository)
+    workspace = Workspace(run, settings, repository, engine=engine)
     session = Session(run, settings, model, workspace, issue, cancel or Cancel(), own_tools=tools)
     _check_tools(session)
     if settings.attempts == 1:
@@ -251,7 +275,7 @@ def _name(problem: BaseException, session: Session) -> tuple[ExitReason, str]:
         reason, words = ExitReason.SANDBOX_ERROR, str(problem)
     else:
         raise problem
-    if session.run.of_kind("run_started"):
+    if session.run.of_kind("run_started") and session.settings.keep:
         words += f" Go on with: agent resume {session.run.id}"
     return reason, words
 
@@ -269,12 +293,15 @@ def _invoke(session: Session, instruction: str | None = None) -> None:
         instruct(session, instruction)
     _import_in_background()
     session.open()
+    from langchain_core.runnables.config import var_child_runnable_config
     from langsmith.run_helpers import tracing_context
 
     from reapair.agent.graph import build
 
     config = {"configurable": {"thread_id": session.run.id}, "recursion_limit": RECURSION_LIMIT}
     checkpointer = _checkpointer(session.run.private_file("checkpoint.sqlite"))
+    # In a graph of the caller's, LangGraph would take this one for a part of it.
+    outer = var_child_runnable_config.set(None)
     try:
         # LangSmith would upload the state wherever the user's environment turns its tracing on.
         with tracing_context(enabled=False):
@@ -284,6 +311,7 @@ def _invoke(session: Session, instruction: str | None = None) -> None:
                 follow_log(graph, config, session)
             graph.invoke(None if begun else {}, config, durability="sync")
     finally:
+        var_child_runnable_config.reset(outer)
         checkpointer.conn.close()
 
 

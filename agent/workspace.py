@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reapair.agent.events import Event
     from reapair.agent.run import Run
     from reapair.agent.settings import Settings
-    from reapair.sandbox import Sandbox
+    from reapair.sandbox import Engine, Sandbox
 
 SUITE_SECONDS = 1800.0
 """Longest that a whole test suite may run."""
@@ -37,15 +37,22 @@ class Workspace:
         repository: the user's repository; only read.
         whole: the workspace of the whole run, when this is for one of its attempts: snapshot,
             environment and baseline are made there once.
+        engine: the caller's own; default: what `settings` name.
     """
 
     def __init__(
-        self, run: Run, settings: Settings, repository: Path, whole: Workspace | None = None
+        self,
+        run: Run,
+        settings: Settings,
+        repository: Path,
+        whole: Workspace | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self._run = run
         self._settings = settings
         self.repository = repository
         self._whole = whole
+        self._engine = engine
         # An attempt finds these in its run, also when it is opened for itself later.
         self._shared = run.directory.with_name(run.id.partition(".")[0])
         self._store = self._shared / "store"
@@ -75,7 +82,7 @@ class Workspace:
         store = GitStore(self._store, self.repository)
         if not self._run.of_kind("request"):
             self.map = RepositoryMap(store.git, self.snapshot.tree)
-        self.prepared = prepare(self.snapshot, store, self._settings, say)
+        self.prepared = prepare(self.snapshot, store, self._settings, say, self._engine)
         self.guidance = Guidance(store.git, self.snapshot.tree, self.prepared.project)
         if self.prepared.test_command:
             self.runner.command = self.prepared.test_command

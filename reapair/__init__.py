@@ -11,19 +11,79 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reapair.agent.result import Result
+    from reapair.agent.api import Agent, Stream, grade
+    from reapair.agent.cancel import Cancel
+    from reapair.agent.compose import as_graph
+    from reapair.agent.config import SettingsError, load_settings
+    from reapair.agent.evaluate.grade import Grade
+    from reapair.agent.evaluate.instances import Instance, read_instances
+    from reapair.agent.events import Event
+    from reapair.agent.model.types import Model, ModelError
+    from reapair.agent.result import Evidence, ExitReason, Result, Verdict
     from reapair.agent.settings import Settings
-    from reapair.agent.solve import solve
+    from reapair.agent.solve import UsageError, resume, solve
+    from reapair.agent.stepwise import Observed, StepEnvironment
+    from reapair.sandbox.base import ExecResult, Sandbox, SandboxError
+    from reapair.tools import Tool, tool
 
-__all__ = ["Result", "Settings", "solve"]
+__all__ = [
+    "Agent",
+    "Cancel",
+    "Event",
+    "Evidence",
+    "ExecResult",
+    "ExitReason",
+    "Grade",
+    "Instance",
+    "Model",
+    "ModelError",
+    "Observed",
+    "Result",
+    "Sandbox",
+    "SandboxError",
+    "Settings",
+    "SettingsError",
+    "StepEnvironment",
+    "Stream",
+    "Tool",
+    "UsageError",
+    "Verdict",
+    "as_graph",
+    "grade",
+    "load_settings",
+    "read_instances",
+    "resume",
+    "solve",
+    "tool",
+]
 
-_HOMES = {"Result": "result", "Settings": "settings", "solve": "solve"}
+_HOMES = {
+    "agent.api": ("Agent", "Stream", "grade"),
+    "agent.cancel": ("Cancel",),
+    "agent.compose": ("as_graph",),
+    "agent.config": ("SettingsError", "load_settings"),
+    "agent.evaluate.grade": ("Grade",),
+    "agent.evaluate.instances": ("Instance", "read_instances"),
+    "agent.events": ("Event",),
+    "agent.model.types": ("Model", "ModelError"),
+    "agent.result": ("Evidence", "ExitReason", "Result", "Verdict"),
+    "agent.settings": ("Settings",),
+    "agent.solve": ("UsageError", "resume", "solve"),
+    "agent.stepwise": ("Observed", "StepEnvironment"),
+    "sandbox.base": ("ExecResult", "Sandbox", "SandboxError"),
+    "tools": ("Tool", "tool"),
+}
 
 
 def __getattr__(name: str) -> Any:
     # Lazy, so that `agent --help` and people who want one room only do not pay for all.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"reapair.agent.{_HOMES[name]}"), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"reapair.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,256 @@
+"""The library as hosts use it: threads, event loops, graphs, parts of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reapair
+from reapair import Agent, Cancel, Settings, as_graph, grade, solve
+from reapair.sandbox.local import LocalSandbox
+from support.scripted_server import ScriptedServer
+from support.tasks import Task, own_tasks, turn
+from support.tasks import script as plain_script
+
+
+def script(task: Task) -> list[dict[str, Any]]:
+    """Return the right turns; a change without a new test is given back first."""
+    return [*plain_script(task, task.gold), *[turn("submit", summary="Done.")] * 4]
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    return own_tasks(tmp_path / "tasks")[0]
+
+
+@pytest.fixture
+def server(task: Task) -> Any:
+    with ScriptedServer(script(task)) as server:
+        yield server
+
+
+def settings_for(server: ScriptedServer, tmp_path: Path, **more: Any) -> Settings:
+    facts = {"sandbox": "none", "runs": tmp_path / "runs", "branch": False, **more}
+    return Settings(base_url=server.base_url, **facts)
+
+
+def test_importing_it_is_light_and_every_name_is_there(tmp_path: Path) -> None:
+    probe = (
+        "import sys, logging, signal\nbefore = set(sys.modules)\nimport reapair\n"
+        "assert len(set(sys.modules) - before) < 15, sorted(set(sys.modules) - before)\n"
+        "for name in reapair.__all__: getattr(reapair, name)\n"
+        "assert not logging.root.handlers\n"
+        "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL\n"
+        "assert not {'tools', 'agent', 'sandbox', 'prompts'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", probe],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        reapair.nothing  # noqa: B018
+
+
+def test_the_result_has_it_all(
+    task: Task, server: ScriptedServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = solve(task.issue, task.repository, settings_for(server, tmp_path))
+    assert (result.status, result.verdict, result.files) == (
+        "finished", "regression_free", ["calc.py"],
+    )  # fmt: skip
+    assert "/ len(values)" in result.patch
+    assert result.branch is None
+    assert result.paths["events.jsonl"].parent == result.directory
+    assert [message["role"] for message in result.messages[:3]] == ["system", "user", "assistant"]
+    assert result.usage.requests > 4
+    assert result.evidence.suite.passed == 12
+    assert capfd.readouterr() == ("", "")
+    assert not logging.root.handlers or all(
+        "pytest" in type(handler).__module__ for handler in logging.root.handlers
+    )
+
+
+def test_nothing_is_kept_if_so_wished(task: Task, server: ScriptedServer, tmp_path: Path) -> None:
+    result = solve(task.issue, task.repository, settings_for(server, tmp_path, keep=False))
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert "/ len(values)" in result.patch
+    assert len(result.messages) > 9
+    assert result.paths == {}
+
+
+def test_runs_side_by_side_in_threads(tmp_path: Path) -> None:
+    tasks = own_tasks(tmp_path / "tasks")[:2]
+    servers = [ScriptedServer(script(task)) for task in tasks]
+    jobs = list(zip(tasks, servers, strict=True))
+    with ThreadPoolExecutor(2) as pool:
+        results = list(
+            pool.map(
+                lambda job: Agent(settings_for(job[1], tmp_path)).solve(
+                    job[0].issue, job[0].repository
+                ),
+                jobs,
+            )
+        )
+    for server in servers:
+        server.close()
+    assert [result.files for result in results] == [["calc.py"], ["urls/names.py"]]
+
+
+def test_it_leaves_the_event_loop_free_and_hears_its_events(
+    task: Task, server: ScriptedServer, tmp_path: Path
+) -> None:
+    async def host() -> tuple[list[str], int, Any]:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0.01)
+
+        ticking = asyncio.create_task(tick())
+        kinds = []
+        async with Agent(settings_for(server, tmp_path)).stream(
+            task.issue, task.repository
+        ) as stream:
+            async for event in stream:
+                kinds.append(event.kind)
+            result = await stream.result()
+        ticking.cancel()
+        return kinds, ticks, result
+
+    kinds, ticks, result = asyncio.run(host())
+    assert result.verdict == "regression_free"
+    assert (kinds[0], "tool_result" in kinds) == ("run_started", True)
+    assert kinds.count("run_finished") == 1
+    assert ticks > 10
+
+
+def test_what_keeps_it_from_beginning_is_raised(tmp_path: Path) -> None:
+    async def host() -> None:
+        agent = Agent(Settings(base_url="http://127.0.0.1:9/v1"))
+        with pytest.raises(reapair.UsageError, match="git work tree"):
+            await agent.asolve("x", tmp_path)
+        with pytest.raises(reapair.UsageError, match="git work tree"):
+            async for _ in agent.stream("x", tmp_path):
+                pass
+
+    asyncio.run(host())
+
+
+@pytest.mark.parametrize("how", ["task", "stream", "handle"])
+def test_it_can_be_stopped(task: Task, tmp_path: Path, how: str) -> None:
+    async def host(agent: Agent, asked: asyncio.Event, cancel: Cancel) -> Any:
+        if how == "stream":
+            async with agent.stream(task.issue, task.repository) as stream:
+                await asked.wait()
+            return await stream.result()
+        waiting = asyncio.create_task(agent.asolve(task.issue, task.repository, cancel=cancel))
+        await asked.wait()
+        if how == "handle":
+            cancel.request()
+            return await waiting
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        return None
+
+    async def run() -> Any:
+        loop, asked = asyncio.get_running_loop(), asyncio.Event()
+
+        def answer(_: Any) -> dict[str, Any]:
+            loop.call_soon_threadsafe(asked.set)
+            return turn("bash", command="true")
+
+        with ScriptedServer([answer] * 99, seconds=0.3) as server:
+            return await host(Agent(settings_for(server, tmp_path)), asked, Cancel())
+
+    result = asyncio.run(run())
+    assert result is None or (result.status, result.exit_reason) == ("stopped", "cancelled")
+    assert not [each for each in threading.enumerate() if each.name == "reapair-run"]
+
+
+def test_handlers_of_signals_stay_the_hosts(
+    task: Task, server: ScriptedServer, tmp_path: Path
+) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    solve(task.issue, task.repository, settings_for(server, tmp_path, max_steps=1))
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_sandboxes_of_the_hosts_own(task: Task, server: ScriptedServer, tmp_path: Path) -> None:
+    made: list[LocalSandbox] = []
+
+    def make() -> LocalSandbox:
+        made.append(LocalSandbox("own"))
+        return made[-1]
+
+    settings = Settings(base_url=server.base_url, runs=tmp_path / "runs", branch=False)
+    result = Agent(settings, make_sandbox=make).solve(task.issue, task.repository)
+    assert result.verdict == "regression_free"
+    assert len(made) >= 2
+    assert all(sandbox.closed for sandbox in made)
+
+
+def test_inside_a_graph_of_the_hosts_own(
+    task: Task, server: ScriptedServer, tmp_path: Path
+) -> None:
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.graph import END, START, StateGraph
+
+    from reapair.agent.compose import Task as State
+
+    def shout(state: State) -> State:
+        return {"issue": state["issue"].upper()}
+
+    graph = StateGraph(State)
+    graph.add_node("shout", shout)
+    graph.add_node("solve", as_graph(Agent(settings_for(server, tmp_path))))
+    graph.add_edge(START, "shout")
+    graph.add_edge("shout", "solve")
+    graph.add_edge("solve", END)
+    whole = graph.compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+    begin: State = {"issue": task.issue, "repository": str(task.repository)}
+    ended = asyncio.run(whole.ainvoke(begin, config))
+    assert (ended["status"], ended["verdict"]) == ("finished", "regression_free")
+    assert task.issue.upper() in server.chats[0]["messages"][1]["content"]
+
+
+def test_a_patch_is_graded_by_one_call(task: Task) -> None:
+    instance = reapair.Instance(
+        id="calc", schema_name="swe-bench", problem_statement=task.issue, archive=task.repository,
+        fail_to_pass=["test_calc.py::test_mean_of_two"],
+        pass_to_pass=["test_calc.py::test_mean_of_nothing"],
+        test_patch=(
+            "--- a/test_calc.py\n+++ b/test_calc.py\n@@ -3,2 +3,6 @@\n "
+            "from calc import clamp, mean, spread\n \n+def test_mean_of_two():\n+    assert mean([2, 4]) == 3\n+\n+\n"
+        ),
+    )  # fmt: skip
+    path, old, new = task.gold[0]
+    patch = _patch(task.repository, path, old, new)
+    settings = Settings(sandbox="none")
+    assert grade(instance, patch, settings).resolved
+    assert grade(instance, "", settings).status == "empty"
+
+
+def _patch(repository: Path, path: str, old: str, new: str) -> str:
+    file = repository / path
+    text = file.read_text()
+    file.write_text(text.replace(old, new))
+    patch = subprocess.run(["git", "diff"], cwd=repository, capture_output=True, check=True).stdout
+    file.write_text(text)
+    return patch.decode()
