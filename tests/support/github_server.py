@@ -1,7 +1,7 @@
 """A GitHub on loopback: keeps state over a real bare repository and checks each request strictly.
 
-Requests are held to GitHub's own OpenAPI description (`tests/data/github_api.json`), answers to what
-the client reads of them. What was wrong with a request stands in `problems`.
+Requests are held to GitHub's own OpenAPI description (`tests/data/github_api.json`), answers to
+what the client reads of them. What was wrong with a request stands in `problems`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             github.bodies.append(body)
         self._send(status, answer, headers)
 
-    do_POST = do_PATCH = do_PUT = do_DELETE = do_GET
+    do_POST = do_PATCH = do_PUT = do_DELETE = do_GET  # noqa: N815
 
     def _answer(self, github: GitHubServer, body: bytes) -> tuple[int, Any, Any]:
         what = f"{self.command} {self.path}"
@@ -222,7 +222,7 @@ def _carry_out(
         pull["head"]["sha"] = state.ref(f"heads/{pull['head']['ref']}")["object"]["sha"]
         return 200, pull
     simple: dict[str, Any] = {
-        f"GET {R}": lambda: state.repository(),
+        f"GET {R}": state.repository,
         f"GET {R}/issues/{{issue_number}}": lambda: state.issue(number),
         f"GET {R}/git/ref/{{ref}}": lambda: state.ref(values["ref"]),
         f"POST {R}/git/refs": lambda: state.create_ref(body),

@@ -1,4 +1,4 @@
-"""What a repository on GitHub holds: issues, comments, pulls, rights, over a real bare repository."""
+"""What a repository on GitHub holds: issues, comments, pulls, rights; its git is a real one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from typing import Any
 
 Json = dict[str, Any]
 
+READS, WRITES, PERSON = "ghs_reads_0123456789", "ghs_writes_0123456789", "ghp_person_0123456789"
+"""Tokens of the job that solves, of the job that publishes, and of a person with all rights."""
+
 WRITE = frozenset(("contents", "issues", "pull_requests"))
 LONG_AGO = "2026-01-01T10:00:00Z"
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818
     """An answer that is no success."""
 
     def __init__(self, status: int, message: str, errors: list[Any] | None = None) -> None:
@@ -136,16 +139,11 @@ class State:
                 self.git("read-tree", body["base_tree"], **index)
             zeros = "0" * 40
             lines = [
-                f"{'0' if item['sha'] is None else item['mode']} {item['sha'] or zeros}\t{item['path']}"
+                f"{item['mode'] if item['sha'] else '0'} {item['sha'] or zeros}\t{item['path']}"
                 for item in body["tree"]
             ]
-            self.git(
-                "update-index",
-                "-z",
-                "--index-info",
-                stdin="\0".join([*lines, ""]).encode(),
-                **index,
-            )
+            entries = "\0".join([*lines, ""]).encode()
+            self.git("update-index", "-z", "--index-info", stdin=entries, **index)
             return {"sha": self.git("write-tree", **index)}
 
     def commit(self, body: Json, caller: Caller) -> Json:
