@@ -73,6 +73,9 @@ def run(
     max_tokens: Annotated[int | None, typer.Option(help="Tokens before the end.")] = None,
     sandbox: SandboxName = None,
     image: Image = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Run on the Ray cluster at this address; auto: this one's.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per instance.")] = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
@@ -101,7 +104,7 @@ def run(
     plan = Plan(
         tasks, out, settings, solver, workers, tuple(ids or ()), slice_, shuffle, urls, repos, redo
     )
-    progress = _with_words(lambda: _evaluate(plan, as_json=json))
+    progress = _with_words(lambda: _evaluate(plan, ray, as_json=json))
     leave(4 if progress.counts["failed"] else 0)
 
 
@@ -123,16 +126,19 @@ def _with_words(work: Callable[[], T]) -> T:
         fail(130, "Stopped. The same command goes on.")
 
 
-def _evaluate(plan: Plan, *, as_json: bool) -> Progress:
+def _evaluate(plan: Plan, ray: str | None, *, as_json: bool) -> Progress:
     from rich.console import Console
 
+    from reapair.agent.evaluate.cluster import RayRunner
     from reapair.agent.evaluate.evaluation import evaluate
+    from reapair.agent.evaluate.processes import run_locally
     from reapair.agent.evaluate.watch import print_line, summary, watching
 
+    runner = RayRunner(ray) if ray else run_locally
     if as_json:
-        return evaluate(plan, print_line)
+        return evaluate(plan, print_line, runner)
     with watching(Console()) as listener:
-        progress = evaluate(plan, listener)
+        progress = evaluate(plan, listener, runner)
     typer.echo(f"{summary(progress)}\nMore: agent eval show {plan.out}")
     return progress
 
