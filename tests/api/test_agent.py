@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,14 +17,9 @@ import pytest
 import reapair
 from reapair import Agent, Cancel, Settings, as_graph, grade, solve
 from reapair.sandbox.local import LocalSandbox
+from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
-from support.tasks import Task, own_tasks, turn
-from support.tasks import script as plain_script
-
-
-def script(task: Task) -> list[dict[str, Any]]:
-    """Return the right turns; a change without a new test is given back first."""
-    return [*plain_script(task, task.gold), *[turn("submit", summary="Done.")] * 4]
+from support.tasks import Task, own_tasks, script, turn
 
 
 @pytest.fixture
@@ -34,7 +29,7 @@ def task(tmp_path: Path) -> Task:
 
 @pytest.fixture
 def server(task: Task) -> Any:
-    with ScriptedServer(script(task)) as server:
+    with ScriptedServer(script(task, [])) as server:
         yield server
 
 
@@ -64,36 +59,32 @@ def test_importing_it_is_light_and_every_name_is_there(tmp_path: Path) -> None:
         reapair.nothing  # noqa: B018
 
 
-def test_the_result_has_it_all(
-    task: Task, server: ScriptedServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_the_result_has_it_all_and_nothing_is_kept_if_so_wished(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    result = solve(task.issue, task.repository, settings_for(server, tmp_path))
-    assert (result.status, result.verdict, result.files) == (
-        "finished", "regression_free", ["calc.py"],
-    )  # fmt: skip
-    assert "/ len(values)" in result.patch
-    assert result.branch is None
+    task = proved_task(tmp_path / "proved")
+    turns = script(task, task.gold)
+    with ScriptedServer(turns) as server:
+        settings = settings_for(server, tmp_path, test_command=FAST)
+        result = solve(task.issue, task.repository, settings)
+    with ScriptedServer(turns) as server:
+        settings = settings_for(server, tmp_path / "gone", test_command=FAST, keep=False)
+        gone = solve(task.issue, task.repository, settings)
+    for each in (result, gone):
+        assert (each.status, each.verdict, each.branch) == ("finished", "proved", None)
+        assert each.evidence.reproduction[0].after == "passed"
+        assert task.gold[0][2] in each.patch
+        assert [message["role"] for message in each.messages[:3]] == ["system", "user", "assistant"]
+        assert each.usage.requests == len(turns)
+    assert set(result.files) == set(gone.files)
     assert result.paths["events.jsonl"].parent == result.directory
-    assert [message["role"] for message in result.messages[:3]] == ["system", "user", "assistant"]
-    assert result.usage.requests > 4
-    assert result.evidence.suite.passed == 12
+    assert (list((tmp_path / "gone" / "runs").iterdir()), gone.paths) == ([], {})
     assert capfd.readouterr() == ("", "")
-    assert not logging.root.handlers or all(
-        "pytest" in type(handler).__module__ for handler in logging.root.handlers
-    )
-
-
-def test_nothing_is_kept_if_so_wished(task: Task, server: ScriptedServer, tmp_path: Path) -> None:
-    result = solve(task.issue, task.repository, settings_for(server, tmp_path, keep=False))
-    assert list((tmp_path / "runs").iterdir()) == []
-    assert "/ len(values)" in result.patch
-    assert len(result.messages) > 9
-    assert result.paths == {}
 
 
 def test_runs_side_by_side_in_threads(tmp_path: Path) -> None:
     tasks = own_tasks(tmp_path / "tasks")[:2]
-    servers = [ScriptedServer(script(task)) for task in tasks]
+    servers = [ScriptedServer(script(task, [])) for task in tasks]
     jobs = list(zip(tasks, servers, strict=True))
     with ThreadPoolExecutor(2) as pool:
         results = list(
@@ -106,7 +97,9 @@ def test_runs_side_by_side_in_threads(tmp_path: Path) -> None:
         )
     for server in servers:
         server.close()
-    assert [result.files for result in results] == [["calc.py"], ["urls/names.py"]]
+    assert [result.verdict for result in results] == ["empty", "empty"]
+    for task, server in jobs:
+        assert task.issue in server.chats[-1]["messages"][1]["content"]
 
 
 def test_it_leaves_the_event_loop_free_and_hears_its_events(
@@ -133,7 +126,7 @@ def test_it_leaves_the_event_loop_free_and_hears_its_events(
         return kinds, ticks, result
 
     kinds, ticks, result = asyncio.run(host())
-    assert result.verdict == "regression_free"
+    assert result.verdict == "empty"
     assert (kinds[0], "tool_result" in kinds) == ("run_started", True)
     assert kinds.count("run_finished") == 1
     assert ticks > 10
@@ -200,7 +193,7 @@ def test_sandboxes_of_the_hosts_own(task: Task, server: ScriptedServer, tmp_path
 
     settings = Settings(base_url=server.base_url, runs=tmp_path / "runs", branch=False)
     result = Agent(settings, make_sandbox=make).solve(task.issue, task.repository)
-    assert result.verdict == "regression_free"
+    assert result.verdict == "empty"
     assert len(made) >= 2
     assert all(sandbox.closed for sandbox in made)
 
@@ -226,23 +219,27 @@ def test_inside_a_graph_of_the_hosts_own(
     config: Any = {"configurable": {"thread_id": "1"}}
     begin: State = {"issue": task.issue, "repository": str(task.repository)}
     ended = asyncio.run(whole.ainvoke(begin, config))
-    assert (ended["status"], ended["verdict"]) == ("finished", "regression_free")
+    assert (ended["status"], ended["verdict"]) == ("finished", "empty")
     assert task.issue.upper() in server.chats[0]["messages"][1]["content"]
 
 
-def test_a_patch_is_graded_by_one_call(task: Task) -> None:
+HIDDEN = "def test_mean_of_two():\n    assert mean([2, 4]) == 3\n\n\n"
+
+
+def test_a_patch_is_graded_by_one_call(task: Task, tmp_path: Path) -> None:
+    archive = tmp_path / "calc.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(task.repository, ".")
+    marker = "def test_mean_of_zeros"
     instance = reapair.Instance(
-        id="calc", schema_name="swe-bench", problem_statement=task.issue, archive=task.repository,
+        id="calc", schema_name="swe-bench", problem_statement=task.issue, archive=archive,
         fail_to_pass=["test_calc.py::test_mean_of_two"],
         pass_to_pass=["test_calc.py::test_mean_of_nothing"],
-        test_patch=(
-            "--- a/test_calc.py\n+++ b/test_calc.py\n@@ -3,2 +3,6 @@\n "
-            "from calc import clamp, mean, spread\n \n+def test_mean_of_two():\n+    assert mean([2, 4]) == 3\n+\n+\n"
-        ),
+        test_patch=_patch(task.repository, "test_calc.py", marker, HIDDEN + marker),
     )  # fmt: skip
     path, old, new = task.gold[0]
     patch = _patch(task.repository, path, old, new)
-    settings = Settings(sandbox="none")
+    settings = Settings(sandbox="none", test_command=FAST)
     assert grade(instance, patch, settings).resolved
     assert grade(instance, "", settings).status == "empty"
 
