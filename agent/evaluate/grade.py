@@ -17,7 +17,15 @@ from pydantic import BaseModel, Field
 from reapair.agent.environment import Prepared, prepare
 from reapair.agent.evaluate.instances import Instance
 from reapair.agent.evaluate.state import make_state
-from reapair.agent.proof.changes import joined, judged, read_changes, with_after, with_before
+from reapair.agent.proof.changes import (
+    Change,
+    joined,
+    judged,
+    read_changes,
+    with_after,
+    with_before,
+)
+from reapair.agent.proof.tricks import product_tricks
 from reapair.agent.settings import Settings
 from reapair.sandbox import SandboxError
 from reapair.sandbox.hostgit import GitStore
@@ -42,6 +50,8 @@ class Grade(BaseModel):
 
     Attributes:
         reverted: files whose change was taken back, because only tests use them.
+        tricks: what the patch does in product code to have tests say something else than the
+            truth; such a patch is never resolved.
         problem: one line for people where the tests alone don't tell why.
     """
 
@@ -50,6 +60,7 @@ class Grade(BaseModel):
     fail_to_pass: Outcome = Field(default_factory=Outcome)
     pass_to_pass: Outcome = Field(default_factory=Outcome)
     reverted: list[str] = Field(default_factory=list)
+    tricks: list[str] = Field(default_factory=list)
     problem: str = ""
 
     @property
@@ -95,15 +106,19 @@ class Grader:
         if not patch.strip():
             return Grade(instance_id=self.instance.id, status="empty")
         try:
-            product, reverted = self._product(patch)
-            report = self._run(product)
+            changes = self._changes(patch)
+            report = self._run(joined(changes, support=False))
         except ValueError as error:
             return Grade(instance_id=self.instance.id, status="does_not_apply", problem=str(error))
         if not report.statuses and not report.timed_out:
             self._check_the_suite()
-        return self._judge(report, reverted)
+        grade = self._judge(report)
+        grade.reverted = sorted(change.path for change in changes if change.support)
+        if grade.resolved and (tricks := self._tricks(changes)):
+            grade.status, grade.tricks, grade.problem = "unresolved", tricks, tricks[0]
+        return grade
 
-    def _judge(self, report: TestReport, reverted: list[str]) -> Grade:
+    def _judge(self, report: TestReport) -> Grade:
         groups = [
             Outcome(
                 success=[test for test in tests if report.statuses.get(test) == "passed"],
@@ -121,18 +136,23 @@ class Grader:
             status=status,
             fail_to_pass=groups[0],
             pass_to_pass=groups[1],
-            reverted=reverted,
             problem=problem,
         )
 
-    def _product(self, patch: bytes) -> tuple[bytes, list[str]]:
-        """Return the patch without its changes to tests and their support, and those files."""
+    def _changes(self, patch: bytes) -> list[Change]:
+        """Return what the patch changes, sorted into product and what only tests use."""
         with self._fresh() as sandbox:
             changes = with_before(read_changes(patch), sandbox)
             self._apply(sandbox, patch)
-            changes = judged(with_after(changes, sandbox), self._runner.command)
-        reverted = sorted(change.path for change in changes if change.support)
-        return joined(changes, support=False), reverted
+            return judged(with_after(changes, sandbox), self._runner.command)
+
+    def _tricks(self, changes: list[Change]) -> list[str]:
+        """Name the tricks in product code, but for those that the right solution needs, too."""
+        found = _named_tricks(changes)
+        if found and (gold := self.instance.gold_patch.encode()):
+            found = {kind: said for kind, said in found.items() if kind not in
+                     _named_tricks(self._changes(gold))}  # fmt: skip
+        return list(found.values())
 
     def _run(self, product: bytes) -> TestReport:
         with self._fresh() as sandbox:
@@ -161,6 +181,12 @@ class Grader:
             yield sandbox
         finally:
             sandbox.close()
+
+
+def _named_tricks(changes: list[Change]) -> dict[str, str]:
+    """Return the tricks in product code by their words without the place."""
+    said = [line for change in changes if not change.support for line in product_tricks(change)]
+    return {line.partition(" ")[2]: line for line in said}
 
 
 def settings_for(instance: Instance, settings: Settings) -> Settings:

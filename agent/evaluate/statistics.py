@@ -33,7 +33,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     if not differing:
         return 1.0
     tail = sum(comb(differing, k) for k in range(min(only_first, only_second) + 1))
-    return min(1.0, 2 * tail / 2**differing)
+    chance: float = 2 * tail / 2**differing
+    return min(1.0, chance)
 
 
 def bootstrap(differences: Sequence[int], seed: int = 0) -> tuple[float, float]:
