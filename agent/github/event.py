@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,6 +24,7 @@ MAY_WRITE = frozenset(("admin", "write"))
 """Permissions as the API tells them; `maintain` is `write` there, `triage` is `read`."""
 
 _COMMAND = re.compile(r"/agent(?:[ \t]+([^\n]*))?(?:\n|\Z)")
+_LOGIN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _OUR_BRANCH = re.compile(r"agent/issue-(\d{1,9})")
 
 
@@ -141,8 +141,10 @@ def check_sender(github: GitHub, trigger: Trigger) -> None:
     """
     if trigger.open_to_all:
         return
-    path = f"/repos/{trigger.reference.repository}/collaborators/{quote(trigger.sender, safe='')}"
-    found = github.find(f"{path}/permission") or {}
+    if not _LOGIN.fullmatch(trigger.sender):
+        raise NothingToDo("The sender has no name that an account can have.")
+    path = f"/repos/{trigger.reference.repository}/collaborators/{trigger.sender}/permission"
+    found = github.find(path) or {}
     if found.get("permission") not in MAY_WRITE:
         raise NothingToDo(f"{trigger.sender} may not write to this repository.")
 

@@ -17,7 +17,7 @@ _CALLER = """\
 name: agent
 on:
   issues: {types: [labeled]}
-  issue_comment: {types: [created]}
+  issue_comment: {types: [created]} # zizmor: ignore[dangerous-triggers] the sender is checked
 permissions: {}
 jobs:
   agent:

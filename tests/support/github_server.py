@@ -122,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         return (*self._real(github, body), ())
 
     def _real(self, github: GitHubServer, body: bytes) -> tuple[int, Any]:
-        parts = urlsplit(self.path)
+        parts = urlsplit(self.path.removeprefix("/api/v3"))  # Where GitHub Enterprise has it.
         found = github.rules.route(self.command, parts.path)
         if found is None:
             github.problems.append(f"no route: {self.command} {self.path}")
