@@ -93,9 +93,12 @@ class Screen:
             self._console.print(Text("  ").append_text(part), soft_wrap=True, highlight=False)
 
     def _on_run_started(self, event: Event) -> None:
-        server = event.data["server"]
         self._line(words.title(event.data["issue"]), "bold", fit=True)
-        self._line(f"run {event.run} · {server['model']} on {server['kind']}", "dim")
+        self._run_line(event)
+
+    def _run_line(self, event: Event) -> None:
+        server = event.data["server"]
+        self._line(f"run {event.run} · {server['model']} on {server['kind']}", "dim", fit=True)
 
     def _on_progress(self, event: Event) -> None:
         self._prose(f"{event.data['phase']}: {event.data['text']}", "dim")
@@ -141,13 +144,15 @@ class Screen:
 
     def _on_tool_result(self, event: Event) -> None:
         data = event.data
-        call = self._calls.pop((event.attempt, data["call_id"]), data["name"])
+        call = one_line(self._calls.pop((event.attempt, data["call_id"]), data["name"]))
         mark = "" if data["ok"] else "✗ "
-        self._line(
-            f"{event.step:>3}  {call}  → {mark}{words.gist(data['name'], data['content'])[:80]}",
-            "" if data["ok"] else "yellow",
-            fit=self._level != "verbose",
-        )
+        gave = one_line(mark + words.gist(data["name"], data["content"]), 80)
+        if self._console.is_terminal:
+            # What came of it is to be seen in a narrow window, too.
+            room = self._console.width - len(gave) - len(self._before) - 10
+            call = one_line(call, max(room, self._console.width // 2 - 6))
+        style = "" if data["ok"] else "yellow"
+        self._line(f"{event.step:>3}  {call}  → {gave}", style, fit=True)
         if self._level == "verbose":
             for line in data["content"].strip().split("\n")[1:6]:
                 self._line(f"     {line}", "dim", fit=True)
@@ -162,7 +167,7 @@ class Screen:
     def _on_run_finished(self, event: Event) -> None:
         if self._before:
             result = event.data["result"]
-            said = f"  {result['evidence']['verdict']}, {result['exit_reason']}"
+            said = f"{result['evidence']['verdict']}, {result['exit_reason']}"
             self._line(f"{said}, {result['steps']} steps", "dim")
 
     def tokens(self, event: Event) -> None:
@@ -186,7 +191,9 @@ class Screen:
         self._before = ""
         loud = self._level != "quiet"
         if result.patch and loud:
+            self._gap()
             self._diff(reading_order(result), lines)
+        self._gap()
         style, meaning = words.VERDICTS[result.verdict]
         if result.error:
             self._line(f"{result.exit_reason}: {result.error}", "red")
@@ -209,11 +216,17 @@ class Screen:
             self._prose(result.note, "yellow")
         page = ", with report.html" if (result.directory / "report.html").exists() else ""
         self._line(f"  run kept in {directory}{page}", "dim")
+        self._gap()
         for purpose, command in words.commands(result):
             self._line(f"  {purpose:<6} {command}")
 
+    def _gap(self) -> None:
+        """Set apart what follows, for eyes only."""
+        if self._console.is_terminal and self._level != "quiet":
+            self._console.print()
+
     def _diff(self, patch: str, limit: int | None) -> None:
-        lines = patch.rstrip("\n").split("\n")
+        lines = [line for line in patch.rstrip("\n").split("\n") if not line.startswith("index ")]
         for line in lines[:limit]:
             head = line.startswith(("+++", "---", "diff "))
             style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")

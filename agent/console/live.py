@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.console import words
-from reapair.agent.console.lines import Level, Screen, print_json
+from reapair.agent.console.lines import DIFF_LINES, Level, Screen, print_json
 from reapair.agent.console.text import one_line
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from reapair.agent.events import Event
+    from reapair.agent.result import Result
 
 REFRESHES = 4
 """How often a second the view is drawn again: enough for a clock and a bar."""
@@ -104,6 +105,17 @@ class LiveScreen(Screen):
             self._live.stop()
             self._live = None
 
+    def _on_run_started(self, event: Event) -> None:
+        self._run_line(event)  # The title stands in the view, and before the result.
+
+    def result(self, result: Result, directory: str, *, lines: int | None = DIFF_LINES) -> None:
+        """Show how the run ended, under its title."""
+        self.close()
+        if self._level != "quiet" and self._progress.title:
+            self._gap()
+            self._line(self._progress.title, "bold", fit=True)
+        super().result(result, directory, lines=lines)
+
     def _open(self) -> None:
         from rich.live import Live
         from rich.spinner import Spinner
@@ -154,7 +166,7 @@ class LiveScreen(Screen):
         head = Rule(title, align="left", style="dim") if self._progress.title else Text()
         below = Text(_fitting(self._progress.facts(), width - 2), "dim", no_wrap=True)
         note = [Text("  stopping when this step is done", "yellow")] if self.stopping else []
-        return Group(head, *self._attempts(width), Text("  ").append_text(below), *note)
+        return Group(Text(), head, *self._attempts(width), Text("  ").append_text(below), *note)
 
     def _attempts(self, width: int) -> list[Any]:
         """Return what each attempt does now, a line each."""
@@ -166,7 +178,7 @@ class LiveScreen(Screen):
         at_work = [each for each in work if each[0] and not each[1].over]
         # The whole run stands for itself before its attempts, and when they have ended.
         work = at_work or [each for each in work if not each[0]]
-        for number, each in work[: max(self._console.height - 6, 1)]:
+        for number, each in work[: max(self._console.height - 7, 1)]:
             said = f"[{number}] step {max(each.step, 1)}: " if number else ""
             text = Text(said + each.phase, no_wrap=True, overflow="ellipsis")
             if each.read:

@@ -41,7 +41,8 @@ def gist(name: str, content: str) -> str:
     if name == "run_tests" and (counts := _COUNTS.search(content)):
         return counts[0]
     if name == "bash" and (code := _EXIT.search(content)):
-        return f"exit code {code[1]}" + ("" if first.startswith("[exit") else f": {first}")
+        last = content[: code.start()].strip().rpartition("\n")[2]  # Where errors are named.
+        return f"exit code {code[1]}" + (f": {last}" if last else "")
     return first
 
 

@@ -62,6 +62,7 @@ class Browser:
 
     def look(self, *, width: int, height: int, dark: bool = False) -> None:
         """Set the window's size in pixels, and what the reader prefers."""
+        self._look = (width, height, dark)
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height,
                   deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -89,7 +90,14 @@ class Browser:
 
     def picture(self, file: Path, *, whole: bool = True) -> None:
         """Write what is seen to a PNG file; the whole page or the window."""
-        got = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        if whole:
+            # Parts outside the window are not drawn before they are seen.
+            width, height, dark = self._look
+            tall = int(self.run("document.documentElement.scrollHeight"))
+            self.look(width=width, height=tall, dark=dark)
+        got = self.send("Page.captureScreenshot", format="png")
+        if whole:
+            self.look(width=width, height=height, dark=dark)
         file.write_bytes(base64.b64decode(got["data"]))
 
     def send(self, method: str, **parameters: Any) -> Any:
