@@ -12,7 +12,8 @@ from reapair.agent.evaluate.instances import InstanceError, read_instances
 from reapair.agent.evaluate.manifest import keep_manifest, make_manifest
 from reapair.agent.evaluate.predictions import Predictions
 from reapair.agent.evaluate.processes import run_locally
-from reapair.agent.evaluate.records import Record, place_of, read_record, write_predictions
+from reapair.agent.evaluate.records import Record, place_of, read_record
+from reapair.agent.evaluate.reports import write_predictions
 from reapair.agent.evaluate.run import Job
 from reapair.agent.evaluate.selection import Selection
 from reapair.agent.settings import Settings

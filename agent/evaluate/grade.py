@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from reapair.agent.environment import Prepared, prepare
 from reapair.agent.evaluate.instances import Instance
 from reapair.agent.evaluate.state import make_state
+from reapair.agent.evaluate.upstream import passes, upstream_for
 from reapair.agent.proof.changes import (
     Change,
     joined,
@@ -99,7 +100,9 @@ class Grader:
         self._prepared: Prepared = prepare(
             self._snapshot, GitStore(store, repository), settings_for(instance, settings), say
         )
-        self._runner = TestRunner(self._prepared.test_command)
+        self._upstream = upstream_for(instance)
+        upstream = self._upstream.command if self._upstream else None
+        self._runner = TestRunner(upstream or self._prepared.test_command)
 
     def grade(self, patch: bytes) -> Grade:
         """Grade one patch. Raises SandboxError for what is no fault of the patch."""
@@ -121,8 +124,8 @@ class Grader:
     def _judge(self, report: TestReport) -> Grade:
         groups = [
             Outcome(
-                success=[test for test in tests if report.statuses.get(test) == "passed"],
-                failure=[test for test in tests if report.statuses.get(test) != "passed"],
+                success=[test for test in tests if passes(test, report.statuses)],
+                failure=[test for test in tests if not passes(test, report.statuses)],
             )
             for tests in (self.instance.fail_to_pass, self.instance.pass_to_pass)
         ]
@@ -158,6 +161,8 @@ class Grader:
         with self._fresh() as sandbox:
             self._apply(sandbox, product)
             self._apply(sandbox, self.instance.test_patch.encode())
+            if self._upstream and self._upstream.parse:
+                return self._upstream.run(sandbox, self.instance.timeout)
             return self._runner.run(sandbox, "all", self.instance.timeout)
 
     def _check_the_suite(self) -> None:

@@ -33,6 +33,7 @@ class Instance(BaseModel):
         id: told apart from all others of the set by this alone.
         problem_statement: all that the model is told.
         repo: the repository's name, `owner/name`.
+        version: of the repository, as SWE-bench counts them.
         base_commit: the state's commit or branch; "" where archive or image are the state.
         image: container image that holds the state and its environment; "" where there is none.
         archive: file with the state, or a directory that is it; None where there is none.
@@ -52,6 +53,7 @@ class Instance(BaseModel):
     schema_name: Schema
     problem_statement: str
     repo: str = ""
+    version: str = ""
     base_commit: str = ""
     image: str = ""
     archive: Path | None = None
@@ -162,6 +164,7 @@ def _of_row(row: Any, where: str, beside: Path) -> Instance:
         "schema_name": schema,
         "problem_statement": row.get("problem_statement") or "",
         "repo": row.get("repo") or "",
+        "version": str(row.get("version") or ""),
         "base_commit": row.get("base_commit") or (row["instance_id"] if smith else ""),
         "image": row.get("docker_image") or ("" if archive else row.get("image_name") or ""),
         "archive": beside / archive if archive else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,61 +117,3 @@ def patch_of(place: Path, number: int) -> bytes:
     """Return the patch of an attempt, as it was graded."""
     file = place / f"{number}.diff"
     return file.read_bytes() if file.exists() else b""
-
-
-def write_predictions(out: Path, model: str) -> None:
-    """Write `predictions.jsonl` and `report.json` as SWE-bench's and SWE-smith's graders do."""
-    ids: dict[str, list[str]] = {"resolved": [], "unresolved": [], "empty": [], "error": []}
-    new = out / f".predictions.{os.getpid()}"
-    with new.open("w", encoding="utf-8") as file:
-        for place, record in records(out):
-            ids[_group(record)].append(record.instance_id)
-            if not record.graded:
-                continue
-            patch = patch_of(place, record.chosen).decode("utf-8", "surrogateescape")
-            line = {
-                "instance_id": record.instance_id,
-                "model_name_or_path": model,
-                "model_patch": patch,
-            }
-            file.write(json.dumps(line) + "\n")
-    new.replace(out / "predictions.jsonl")
-    write_whole(out / "report.json", json.dumps(_totals(ids), indent=1).encode() + b"\n")
-
-
-def _group(record: Record) -> str:
-    if not record.graded:
-        return "error"
-    if record.resolved:
-        return "resolved"
-    empty = record.best and record.best.grade and record.best.grade.status == "empty"
-    return "empty" if empty else "unresolved"
-
-
-def _totals(ids: dict[str, list[str]]) -> dict[str, object]:
-    """Return SWE-bench's run report, with the names that SWE-smith's has beside them."""
-    not_resolved = sorted([*ids["unresolved"], *ids["empty"]])
-    completed = sorted([*ids["resolved"], *ids["unresolved"]])
-    submitted = sorted([*completed, *ids["empty"], *ids["error"]])
-    return {
-        "total_instances": len(submitted),
-        "submitted_instances": len(submitted),
-        "completed_instances": len(completed),
-        "resolved_instances": len(ids["resolved"]),
-        "unresolved_instances": len(ids["unresolved"]),
-        "empty_patch_instances": len(ids["empty"]),
-        "error_instances": len(ids["error"]),
-        "submitted_ids": submitted,
-        "completed_ids": completed,
-        "incomplete_ids": [],
-        "resolved_ids": ids["resolved"],
-        "unresolved_ids": ids["unresolved"],
-        "empty_patch_ids": ids["empty"],
-        "error_ids": ids["error"],
-        "schema_version": 2,
-        "resolved": len(ids["resolved"]),
-        "unresolved": len(not_resolved),
-        "total": len(submitted) - len(ids["error"]),
-        "ids_resolved": ids["resolved"],
-        "ids_unresolved": not_resolved,
-    }

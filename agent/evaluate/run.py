@@ -16,6 +16,7 @@ from pathlib import Path
 from reapair.agent.evaluate.grade import Grader, settings_for
 from reapair.agent.evaluate.instances import Instance, InstanceError
 from reapair.agent.evaluate.records import OUTPUT, Attempt, Record, write_record, write_whole
+from reapair.agent.evaluate.reports import write_report
 from reapair.agent.evaluate.solvers import serve_solver
 from reapair.agent.evaluate.state import make_state
 from reapair.agent.hiding import public_url
@@ -101,7 +102,10 @@ def _once(job: Job) -> Record:
             else:
                 attempt.grade = grader.grade(patch)
                 known[patch] = attempt.number - 1
-    return Record(instance_id=job.instance.id, attempts=attempts, chosen=chosen, base_url=url)
+    record = Record(instance_id=job.instance.id, attempts=attempts, chosen=chosen, base_url=url)
+    if record.best and record.best.grade:
+        write_report(job.place, job.instance, record.best.grade)
+    return record
 
 
 def _clear(place: Path) -> None:
