@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import socket
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ CPUS = 1.0
 
 MEMORY = 1 << 30
 """Bytes of a node, for each instance: our own process; a container is limited by its engine."""
+
+REACH_SECONDS = 10.0
+"""How long a cluster may take to be reached."""
 
 TASKS_PER_PROCESS = 16
 """After so many instances a worker's process is replaced, so that nothing piles up in it."""
@@ -57,8 +61,9 @@ class RayRunner:
         self._ray, self._work = ray, work
         if not ray.is_initialized():
             try:
+                _reach(address)
                 ray.init(address=address, log_to_driver=False, configure_logging=False)
-            except (ConnectionError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 raise InstanceError(f"There is no Ray cluster at {address}: {error}.") from error
 
     def __call__(self, jobs: Iterator[Job], workers: int) -> Iterator[Record]:
@@ -94,6 +99,13 @@ class RayRunner:
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nothing listens: Ray itself looks for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
 
 
 def _failed(job: Job, why: str, number: int) -> Record:
@@ -137,4 +149,5 @@ def _unpack(packed: bytes, place: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         tar.extractall(new, filter="data")
     shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     new.rename(place)
