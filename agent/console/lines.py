@@ -208,6 +208,8 @@ class Screen:
     def _handed_over(self, result: Result, directory: str) -> None:
         if result.branch:
             self._line(f"  branch {result.branch}")
+        if result.pull_request:
+            self._line(f"  pull request {result.pull_request}")
         if result.applied:
             self._line("  applied to the work tree")
         if result.patch_file:

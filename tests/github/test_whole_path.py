@@ -83,6 +83,35 @@ def test_event_to_draft_pull_request_twice(
     assert pull["html_url"] in comment["body"]
 
 
+@pytest.mark.slow
+def test_a_comment_on_the_pull_request_changes_it(
+    tmp_path: Path, task: Task, state: State, github: GitHubServer
+) -> None:
+    work = tmp_path / "work"
+    rounds = [
+        ("issues", events.labeled(state, 7, "writer"), task.gold),
+        ("issue_comment", None, [("calc.py", "/ (len(values) - 1)", "/ max(len(values), 1)")]),
+    ]
+    for number, (name, made, edits) in enumerate(rounds):
+        event = made or events.commented(state, 8, "writer", "/agent and let mean([]) be 0")
+        file = events.write(event, tmp_path / f"event-{number}.json")
+        folder = str(work / f"artifact-{number}")
+        with ScriptedServer(script(task, edits)) as model:
+            solved = job(
+                "solve", work, github, file, name, sandbox="none",
+                base_url=model.base_url, test_command=FAST, artifact_path=folder,
+            )  # fmt: skip
+            asked = str(model.chats[0]["messages"])
+        assert solved.code == 0, solved.log
+        published = job("publish", work, github, file, name, artifact_path=folder)
+        assert published.code == 0, published.log
+    assert "and let mean([]) be 0" in asked
+    assert "+    return sum(values) / len(values)" in asked.replace("\\n", "\n")
+    assert list(state.pulls) == [8]
+    assert "max(len(values), 1)" in state.git("show", "agent/issue-7:calc.py")
+    assert state.git("rev-list", "--count", "main..agent/issue-7") == "1"
+
+
 def _no_secret(tmp_path: Path, github: GitHubServer, *texts: Job | str) -> None:
     """Fail where a token or the model's key is in anything that a run leaves or shows."""
     secrets = [READS, WRITES, KEY]
