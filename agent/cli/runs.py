@@ -35,9 +35,13 @@ def show(
 ) -> None:
     """Show a run again: its steps, its diff, its verdict."""
     from reapair.agent.console import show_run
+    from reapair.agent.run import RunError
 
     directory = find_run(run_id)
-    show_run(directory, short(directory), tokens=tokens, as_json=json)
+    try:
+        show_run(directory, short(directory), tokens=tokens, as_json=json)
+    except RunError as error:
+        fail(2, str(error))
 
 
 @app.command()
@@ -87,13 +91,17 @@ def undo(
 def _change_by_run(run_id: str, change: Callable[[Path, bytes], None], said: str) -> None:
     """Change the work tree of a run's repository by its patch."""
     from reapair.agent.handover import HandoverError
-    from reapair.agent.run import read_events
+    from reapair.agent.run import RunError, read_events
 
     directory = find_run(run_id)
     patch = directory / "patch.diff"
-    if not patch.is_file():
+    try:
+        events = read_events(directory)
+    except RunError as error:
+        fail(2, str(error))
+    if not (events and patch.is_file()):
         fail(2, f"Run {directory.name} has not made a change.")
-    repository = Path(read_events(directory)[0].data["repository"])
+    repository = Path(events[0].data["repository"])
     try:
         change(repository, patch.read_bytes())
     except HandoverError as error:

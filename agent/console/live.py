@@ -233,15 +233,18 @@ def screen_for(console: Console, level: Level = "normal") -> Screen:
 
 
 def show_run(directory: Path, shown_as: str, *, tokens: bool, as_json: bool) -> None:
-    """Show a stored run the way it looked when it ran. Raises RunError for a damaged log."""
+    """Show a stored run the way it looked when it ran. Raises RunError for a log without a run."""
     from rich.console import Console
 
     from reapair.agent.result import Result
-    from reapair.agent.run import read_events
+    from reapair.agent.run import RunError, read_events
 
     screen = Screen(Console())
     result = None
-    for event in read_events(directory):
+    events = read_events(directory)
+    if not events:
+        raise RunError(f"Run {directory.name} was stopped before it began: nothing to show.")
+    for event in events:
         if as_json:
             print_json(event)
         elif not tokens:
