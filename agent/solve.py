@@ -40,6 +40,14 @@ if TYPE_CHECKING:
 RECURSION_LIMIT = 1_000_000
 """LangGraph's own limit counts supersteps; ours counts steps and ends runs by name."""
 
+_LATEST_ONLY = """
+CREATE TRIGGER IF NOT EXISTS latest_only AFTER INSERT ON checkpoints BEGIN
+    DELETE FROM checkpoints WHERE checkpoint_id < NEW.checkpoint_id;
+    DELETE FROM writes WHERE checkpoint_id < NEW.checkpoint_id;
+END
+"""
+"""A run goes on from its last checkpoint and its log; earlier ones would only fill the disk."""
+
 
 class UsageError(Exception):
     """The user asked for something that cannot be. The message says what to do instead."""
@@ -322,7 +330,10 @@ def _checkpointer(file: Path) -> SqliteSaver:
     # Survives kill -9; the event log is the truth after a power failure.
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
-    return SqliteSaver(connection)
+    saver = SqliteSaver(connection)
+    saver.setup()
+    connection.execute(_LATEST_ONLY)
+    return saver
 
 
 def _import_in_background() -> None:
