@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 from reapair.sandbox.labels import orphaned, owner_labels
 
 _OWNER = "owner.json"
+_TRIES = 20
 
 
 def cache() -> Path:
@@ -54,7 +57,17 @@ def remove_tree(folder: Path) -> None:
         else:
             shutil.rmtree(path, ignore_errors=True)
 
-    shutil.rmtree(folder, onerror=permit)
+    for _ in range(_TRIES):
+        try:
+            shutil.rmtree(folder, onerror=permit)
+        except OSError as error:
+            # What a killed command has started may still write while it ends.
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def size(folder: Path) -> int:
