@@ -34,8 +34,14 @@ def podman_service() -> Iterator[str]:
     try:
         log = (place / "log").open("wb")
         variables = os.environ | {"TMPDIR": str(place)}
+        # Its monitors leave a file `oom` where they were started, when memory runs out.
         with subprocess.Popen(
-            call, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            call,
+            cwd=socket.parent,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         ) as service:
             try:
                 _wait(service, socket)
