@@ -31,7 +31,7 @@ def make_manifest(
     return {
         "version": version("reapair"),
         "solver": solver,
-        "model": servers[0]["model"] if servers else solver,
+        "model": servers[0]["model"] if servers else solver.partition(":")[0],
         "servers": servers,
         "sampling": _sampling(servers[0]["model"], settings.attempts) if servers else None,
         "tools": settings.tools,

@@ -45,7 +45,7 @@ class Selection:
             self._file.write(instance.model_dump_json().encode() + b"\n")
         if seed is not None:
             random.Random(seed).shuffle(places)  # noqa: S311
-        chosen = list(islice(places, *_bounds(part)))
+        chosen = list(islice(places, *bounds(part)))
         self._places = [place for place, _ in chosen]
         self.ids = [name for _, name in chosen]
 
@@ -58,15 +58,16 @@ class Selection:
             yield Instance.model_validate_json(self._file.readline())
 
 
-def _bounds(part: str) -> list[int | None]:
+def bounds(part: str) -> list[int | None]:
+    """Return what `islice` takes for `start:stop:step`. Raises InstanceError."""
     if not part:
         return [None]
     words = part.split(":")
     try:
-        bounds = [int(word) if word else None for word in words]
+        found = [int(word) if word else None for word in words]
     except ValueError:
-        bounds = []
-    bad = not 2 <= len(bounds) <= 3 or any(bound is not None and bound < 0 for bound in bounds)
-    if bad or bounds[2:] == [0]:
+        found = []
+    bad = not 2 <= len(found) <= 3 or any(bound is not None and bound < 0 for bound in found)
+    if bad or found[2:] == [0]:
         raise InstanceError(f"{part} is no part of a list. Write it like 0:100 or 10:50:2.")
-    return bounds
+    return found
