@@ -47,13 +47,22 @@ def _say(error: Exception) -> NoReturn:
     fail(1, f"Internal error: {said}. For more: agent --debug {' '.join(sys.argv[1:2])} ...")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"agent {version('reapair')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--version", help="Show the version.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001
 ) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"agent {installed('reapair')}")
-        raise typer.Exit
+    """Options of all commands."""
