@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +13,7 @@ from reapair.agent.github.artifact import ArtifactError, Facts
 from reapair.agent.github.event import Trigger, check_sender, settled, text_of
 from reapair.agent.github.issues import MARKER, MOST_COMMENTS, Issue, read_issue
 from reapair.agent.github.publish import Published, PublishError, publish
-from reapair.agent.github.reference import TOKENS, NoSuchPlaceError, Reference, parse
+from reapair.agent.github.reference import NoSuchPlaceError, Reference, parse
 from reapair.agent.result import accepted
 from reapair.sandbox.hostgit import Repository
 from reapair.sandbox.policy import changed_files
@@ -47,7 +46,7 @@ def solve_job(
     """Solve what was asked for and write the artifact.
 
     Args:
-        github: with a token that may read; it is not needed any more when the run begins.
+        github: with a token that may read; the run itself has no use for it.
         asked: by an event, or by name.
         repository: the checkout; its HEAD is what the patch is for.
         directory: new or empty, for the artifact.
@@ -66,8 +65,6 @@ def solve_job(
         reference, text = asked.reference, text_of(github, asked)
     else:
         reference, text = asked, read_issue(github, asked)
-    for name in TOKENS:  # What comes now is work on hostile text.
-        os.environ.pop(name, None)
     base = Repository.find(repository).head()
     if base is None:
         raise ArtifactError("The repository has no commit yet.")

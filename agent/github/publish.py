@@ -208,8 +208,10 @@ def _pull_request(
     try:
         made = github.post(f"{place}/pulls", once=True, draft=True, **wanted)
     except GitHubError as error:
-        # Private repositories on free plans have no drafts.
-        if error.status != 422 or "draft" not in str(error).lower():
+        said = str(error).lower() if error.status == 422 else ""
+        if "already exists" in said:  # Another job was faster.
+            return _pull_request(github, reference, target, title, body)
+        if "draft" not in said:  # Private repositories on free plans have none.
             raise
         made = github.post(f"{place}/pulls", once=True, **wanted | {"title": f"[draft] {title}"})
     return Published(str(made["html_url"]), int(made["number"]), created=True)

@@ -213,6 +213,13 @@ def test_a_lost_answer_makes_no_second_pull_request(
     assert made.created is not after
 
 
+def test_a_faster_job_is_followed(place: Place, state: State) -> None:
+    message = "A pull request already exists for acme:agent/issue-7."
+    place.github.faults = [Fault("POST .*/pulls$", 422, message, after=True)]
+    assert not place.publish(place.change()).created
+    assert len(state.pulls) == 1
+
+
 def test_a_secondary_limit_is_waited_for(place: Place) -> None:
     message = "You have exceeded a secondary rate limit."
     headers = (("Retry-After", "7"),)
