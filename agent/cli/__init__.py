@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
@@ -13,10 +15,21 @@ from reapair.agent.cli.common import READER_GONE, app, fail, leave
 
 # The help lists the commands in the order of their imports.
 # isort: off
-from reapair.agent.cli import solve, runs, setup, serve, config, evaluate, export, github
+from reapair.agent.cli import solve, runs, setup, serve, config, evaluate, export, tasks, github
 # isort: on
 
-__all__ = ["config", "evaluate", "export", "github", "main", "runs", "serve", "setup", "solve"]
+__all__ = [
+    "config",
+    "evaluate",
+    "export",
+    "github",
+    "main",
+    "runs",
+    "serve",
+    "setup",
+    "solve",
+    "tasks",
+]
 
 
 def main() -> None:
@@ -27,6 +40,9 @@ def main() -> None:
         # What no output of this terminal can hold must not end a run.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if "--debug" not in sys.argv:
+        threading.excepthook = lambda args: _say_aside(args.exc_value)
+        sys.unraisablehook = lambda args: _say_aside(args.exc_value)
     try:
         app()
     except BrokenPipeError:
@@ -35,6 +51,12 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         _say(error)
+
+
+def _say_aside(error: BaseException | None) -> None:
+    """Say in one line what went wrong beside the work."""
+    with suppress(OSError):
+        typer.echo(f"warning: {type(error).__name__}: {error}", err=True)
 
 
 def _say(error: Exception) -> NoReturn:
