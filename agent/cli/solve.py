@@ -231,8 +231,12 @@ def _go_on(
         from reapair.agent.run import Run
         from reapair.agent.solve import resume as resume_run
 
+        run = Run(directory, directory.name)
+        if not as_json:
+            for event in run.of_kind("run_started"):
+                on_event(event)  # So that the screen knows what the run is about.
         return resume_run(
-            Run(directory, directory.name),
+            run,
             instruction=instruction,
             api_key=key,
             base_url=base_url,
