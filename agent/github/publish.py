@@ -199,19 +199,29 @@ def _pull_request(
     github: GitHub, reference: Reference, target: str, title: str, body: str
 ) -> Published:
     """Return the branch's open pull request with this text; a new draft where there is none."""
-    place, branch = f"/repos/{reference.repository}", branch_of(reference)
-    owner = reference.repository.partition("/")[0]
-    for pull in github.get(f"{place}/pulls", head=f"{owner}:{branch}", state="open", per_page=1):
-        github.patch(f"{place}/pulls/{pull['number']}", title=title, body=body)
-        return Published(str(pull["html_url"]), int(pull["number"]), created=False)
-    wanted: dict[str, Any] = {"title": title, "head": branch, "base": target, "body": body}
+    place = f"/repos/{reference.repository}"
+    wanted: dict[str, Any] = {"title": title, "body": body}
+    if there := _updated(github, reference, **wanted):
+        return there
+    wanted |= {"head": branch_of(reference), "base": target}
     try:
         made = github.post(f"{place}/pulls", once=True, draft=True, **wanted)
     except GitHubError as error:
         said = str(error).lower() if error.status == 422 else ""
-        if "already exists" in said:  # Another job was faster.
-            return _pull_request(github, reference, target, title, body)
+        again = {"title": title, "body": body}
+        if "already exists" in said and (there := _updated(github, reference, **again)):
+            return there  # Another job was faster.
         if "draft" not in said:  # Private repositories on free plans have none.
             raise
         made = github.post(f"{place}/pulls", once=True, **wanted | {"title": f"[draft] {title}"})
     return Published(str(made["html_url"]), int(made["number"]), created=True)
+
+
+def _updated(github: GitHub, reference: Reference, **wanted: str) -> Published | None:
+    """Change the branch's open pull request; None where there is none."""
+    place, owner = f"/repos/{reference.repository}", reference.repository.partition("/")[0]
+    head = f"{owner}:{branch_of(reference)}"
+    for pull in github.get(f"{place}/pulls", head=head, state="open", per_page=1):
+        github.patch(f"{place}/pulls/{pull['number']}", **wanted)
+        return Published(str(pull["html_url"]), int(pull["number"]), created=False)
+    return None
