@@ -185,7 +185,7 @@ HOSTILE = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["label", "comment", "stranger"])
+@pytest.mark.parametrize("kind", ["label", "comment", "opened", "by hand", "pull", "stranger"])
 def test_hostile_words_run_nothing_in_the_scripts(
     tmp_path: Path, state: State, github: GitHubServer, kind: str
 ) -> None:
@@ -193,22 +193,32 @@ def test_hostile_words_run_nothing_in_the_scripts(
     work = tmp_path / "work"
     words = "\n".join(HOSTILE)
     state.add_issue(11, words, words, "mallory")
-    if kind == "comment":
+    going, number, inputs = True, "11", {"job": "check", "token": READS, "label": "agent"}
+    if kind == "opened":
+        name, event = "issues", events.opened(state, 11, "stranger")
+        inputs["opened"] = "true"
+    elif kind == "by hand":
+        name = "workflow_dispatch"
+        event = events.labeled(state, 11, "writer") | {"inputs": {"issue": f"11; {words}"}}
+        going = False
+    elif kind == "pull":
+        name, number = "issue_comment", "7"
+        event = events.commented(state, pull(state), "writer", f"/agent {words}")
+    elif kind == "comment":
         name, event = (
             "issue_comment",
             events.commented(state, 11, "writer", f"/agent solve {words}"),
         )
     else:
-        sender = "writer" if kind == "label" else "$(touch CANARY)"
+        going = kind == "label"
+        sender = "writer" if going else "$(touch CANARY)"
         name, event = "issues", events.labeled(state, 11, sender)
     file = events.write(event, tmp_path / "event.json")
     environment = {k: v for k, v in github.environment("").items() if k != "GITHUB_TOKEN"}
-    inputs = {"job": "check", "token": READS, "label": "agent"}
     job = run_action(work, inputs, environment, file, name)
     assert job.steps == ["Check the event"]
     assert job.code == 0
-    going = kind != "stranger"
-    assert job.outputs == {"go": "true" if going else "false", "issue": "11" if going else ""}
+    assert job.outputs == {"go": "true" if going else "false", "issue": number if going else ""}
     assert not list(tmp_path.rglob("CANARY"))
     assert not any(line.startswith("::") for line in job.log.splitlines())
     assert github.writes == []

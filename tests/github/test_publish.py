@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,22 @@ def test_every_kind_of_change_arrives(place: Place, state: State) -> None:
     assert "100755" in listed
     assert "120000" in listed
     assert "calc.py" not in listed.replace("test_calc.py", "")
+
+
+def test_a_shallow_checkout_is_enough(
+    place: Place, state: State, task: Task, tmp_path: Path
+) -> None:
+    (place.top / "more.txt").write_text("2\n")
+    place.git("add", "-A")
+    place.git("commit", "-qm", "Second")
+    place.git("push", "-q", str(state.bare), "main")
+    shallow = tmp_path / "shallow"
+    origin = f"file://{state.bare}"
+    subprocess.run(["git", "clone", "-q", "--depth", "1", origin, str(shallow)], check=True)
+    patch = place.change()
+    place.top = shallow
+    assert place.publish(patch).created
+    assert state.git("show", "agent/issue-7:new.txt") == "changed"
 
 
 def test_again_is_the_same_pull_request(place: Place, state: State) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from support.github_state import PERSON, READS, Caller, State
 from support.proved import FAST
 from support.repositories import git
 from support.scripted_server import ScriptedServer
-from support.tasks import Task, script
+from support.tasks import Task, script, turn
 
 HELD = ("AGENT_", "OPENAI_", "GITHUB_", "GH_", "ACTIONS_")
 
@@ -28,14 +29,16 @@ def agent(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedP
     )
 
 
-def solve(github: GitHubServer, task: Task, token: str, *more: str) -> tuple[int, str, str]:
-    """Return the exit code, what was shown, and what the model was asked first."""
-    with ScriptedServer(script(task, task.gold)) as model:
+def solve(
+    github: GitHubServer, task: Task, token: str, *more: str, first: tuple[dict[str, Any], ...] = ()
+) -> tuple[int, str, str]:
+    """Return the exit code, what was shown, and all that the model was asked."""
+    with ScriptedServer([*first, *script(task, task.gold)]) as model:
         done = agent(
             "solve", *more, "--base-url", model.base_url, "--sandbox", "none",
             "--test-command", FAST, cwd=task.repository, **github.environment(token),
         )  # fmt: skip
-        asked = str(model.chats[0]["messages"]) if model.chats else ""
+        asked = str(model.chats)
     return done.returncode, done.stdout + done.stderr, asked
 
 
@@ -54,6 +57,20 @@ def test_an_issue_becomes_a_branch_and_a_pull_request(
     assert PERSON not in shown + asked
     kept = [file for file in (task.repository.parent / "state").rglob("*") if file.is_file()]
     assert kept
+    assert not any(PERSON.encode() in file.read_bytes() for file in kept)
+
+
+@pytest.mark.slow
+def test_without_a_sandbox_the_token_is_at_least_not_passed_on(
+    state: State, github: GitHubServer, task: Task
+) -> None:
+    """Unsealed commands can read their parent's environment; log and model do not get it."""
+    hunt = "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -a TOKEN= | sort -u"
+    code, shown, asked = solve(github, task, PERSON, "7", first=(turn("bash", command=hunt),))
+    assert code == 0, shown
+    assert "GITHUB_TOKEN=***" in asked
+    assert PERSON not in shown + asked
+    kept = [file for file in (task.repository.parent / "state").rglob("*") if file.is_file()]
     assert not any(PERSON.encode() in file.read_bytes() for file in kept)
 
 
