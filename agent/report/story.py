@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from reapair.agent.console import words
-from reapair.agent.console.text import one_line
 from reapair.agent.report.charts import Series, stacked
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ class _Teller:
         if call is None:
             return
         call.observation, call.ok = self._clip(data["content"]), data["ok"]
-        call.gist = one_line(words.gist(data["name"], data["content"]), 120)
+        call.gist = words.gist(data["name"], data["content"])[:120]
         if data["call_id"] in self._begun:
             call.seconds = event.ts - self._begun[data["call_id"]]
 

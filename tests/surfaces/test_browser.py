@@ -97,6 +97,10 @@ def test_five_hundred_steps_are_there_at_once(tmp_path: Path) -> None:
         browser.open(page)
         took = time.monotonic() - began
         assert browser.run("document.querySelectorAll('details.step').length") >= 500
+        browser.run("document.querySelector('a[href=\"#cost\"]').click()")
+        time.sleep(2)
+        top = browser.run("document.getElementById('cost').getBoundingClientRect().top")
+        assert -5 < top < 900
         began = time.monotonic()
         browser.run("document.querySelector('[data-do=open]').click(), document.body.offsetHeight")
         opened = time.monotonic() - began
