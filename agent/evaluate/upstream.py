@@ -86,7 +86,7 @@ def _smith(instance: Instance) -> Upstream:
 
 
 def _bench(instance: Instance) -> Upstream | None:
-    files = tests_of(instance.test_patch)
+    files = files_with_tests(instance.test_patch)
     if instance.test_command:  # SWE-rebench names it in its rows.
         words = [instance.test_command, *map(shlex.quote, files)]
         return Upstream(" ".join(words))
@@ -114,7 +114,7 @@ def _bench(instance: Instance) -> Upstream | None:
     return Upstream(whole, lambda log: dict(parser(log, spec)))
 
 
-def tests_of(test_patch: str) -> list[str]:
+def files_with_tests(test_patch: str) -> list[str]:
     """Return the files of a patch that hold tests, as the upstream harness chooses them."""
     files = re.findall(r"^diff --git a/.* b/(.*)$", test_patch, re.M)
     return [file for file in files if not file.endswith(_NO_TESTS)]
