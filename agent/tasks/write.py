@@ -54,7 +54,9 @@ def write_task(clean: Path, out: Path, name: str, bug: Bug, noticed: Noticed) ->
     """
     with tempfile.TemporaryDirectory(prefix="agent-tasks-") as folder:
         work = Path(folder) / _TOP
-        shutil.copytree(clean, work, symlinks=True)
+        # Compiled code would hold the solution.
+        compiled = shutil.ignore_patterns("__pycache__", "*.pyc")
+        shutil.copytree(clean, work, symlinks=True, ignore=compiled)
         tree = Tree(work)
         good = tree.commit()
         bad = tree.commit({bug.file: bug.text.encode()})
