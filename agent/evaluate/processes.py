@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing.connection import wait
@@ -16,7 +15,6 @@ from reapair.agent.evaluate.records import OUTPUT, RECORD, Record, read_record, 
 from reapair.agent.evaluate.run import Job, run_job
 
 _PRELOADED = ["reapair.agent.evaluate.run", "openai", "langgraph.checkpoint.sqlite", "docker"]
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def run_locally(jobs: Iterator[Job], workers: int) -> Iterator[Record]:
@@ -70,11 +68,18 @@ def _died(job: Job, code: int | None, number: int) -> Record:
     return record
 
 
+def _die_with_parent() -> None:
+    """End this process at once when the evaluation's is gone; two must not write in one place."""
+    parent = multiprocessing.parent_process()
+    assert parent  # noqa: S101 - this is a child
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _work(job: Job) -> None:
     """Run one job in this process, which ends with the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The evaluation itself ends its processes.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     output = os.open(job.place / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for stream in (1, 2):
         os.dup2(output, stream)

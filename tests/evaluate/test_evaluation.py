@@ -85,7 +85,7 @@ def test_a_killed_evaluation_goes_on(tmp_path: Path) -> None:
     # Nobody goes on working for the dead.
     assert {name for name in ids if read_record(place_of(out, name))} == done
     again = subprocess.run(call, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+    assert again.returncode == 0, again.stdout + again.stderr
     told = [json.loads(each)["instance"] for each in again.stdout.splitlines()]
     assert sorted(told) == sorted(set(ids) - done)
     report = json.loads((out / "report.json").read_text())
