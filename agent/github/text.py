@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 import unicodedata
 
+# Every repetition is bounded and gives nothing back, so that no text takes long.
 _COMMENT = re.compile(r"<!--.*?(?:--!?>|\Z)", re.DOTALL)
-_IMAGE = re.compile(r"!\[([^\]\n]{0,500})\]\(\s*<?([^)\s>]*)>?[^)\n]{0,500}\)")
-_IMAGE_REFERENCE = re.compile(r"!\[([^\]\n]{0,500})\]\[[^\]\n]{0,200}\]")
-_IMAGE_TAG = re.compile(r"<(?:img|picture|source|video|audio)\b([^>]{0,5000})>", re.IGNORECASE)
-_LINK_TITLE = re.compile(r"(\]\(\s*<?[^)\s>]+>?)\s+(?:\"[^\"\n]*\"|'[^'\n]*')\s*\)")
+_IMAGE = re.compile(r"!\[([^\]\n]{0,500}+)\]\(\s{0,9}+<?([^)\s>]{0,2000}+)>?[^)\n]{0,500}+\)")
+_IMAGE_REFERENCE = re.compile(r"!\[([^\]\n]{0,500}+)\]\[[^\]\n]{0,200}+\]")
+_IMAGE_TAG = re.compile(r"<(?:img|picture|source|video|audio)\b([^>]{0,2000}+)>", re.IGNORECASE)
+_LINK_TITLE = re.compile(
+    r"(\]\(\s{0,9}+<?[^)\s>]{1,2000}+>?)\s{1,9}+(?:\"[^\"\n]{0,999}+\"|'[^'\n]{0,999}+')\s{0,9}+\)"
+)
 _DEFINITION = re.compile(r"^ {0,3}\[//\]:.*$", re.MULTILINE)
 _ATTRIBUTE = re.compile(r"\b(?:alt|src)\s*=\s*[\"']?([^\"'>\s][^\"'>]*)", re.IGNORECASE)
 # Variation selectors and tag characters: whole sentences can be written in them.
 _SELECTOR = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
 )
+_ROUNDS = 20
 _HIDDEN_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
@@ -25,15 +29,13 @@ def sanitised(text: str) -> str:
     HTML comments, invisible, bidirectional and control characters, and titles of links go; of an
     image its name stays. It is the same for the same text, and sanitising again changes nothing.
     """
-    before = None
     text = _visible(text.replace("\r\n", "\n").replace("\r", "\n"))
-    while before != text:  # What is taken out may leave something else to take out.
-        before = text
-        text = _DEFINITION.sub("", _COMMENT.sub("", text))
-        text = _IMAGE.sub(lambda m: _image(m[1] or m[2]), text)
-        text = _IMAGE_REFERENCE.sub(lambda m: _image(m[1]), text)
-        text = _IMAGE_TAG.sub(_image_tag, text)
-        text = _LINK_TITLE.sub(r"\1)", text)
+    for _ in range(_ROUNDS):  # What is taken out may leave something else to take out.
+        before, text = text, _without_hidden(text)
+        if before == text:
+            break
+    else:  # Nobody nests that deep by accident.
+        text = text.replace("<", "")
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
@@ -69,6 +71,13 @@ def _visible(text: str) -> str:
     return "".join(
         c for c in text if c in "\n\t" or unicodedata.category(c) not in _HIDDEN_CATEGORIES
     )
+
+
+def _without_hidden(text: str) -> str:
+    text = _DEFINITION.sub("", _COMMENT.sub("", text))
+    text = _IMAGE.sub(lambda m: _image(m[1] or m[2]), text)
+    text = _IMAGE_REFERENCE.sub(lambda m: _image(m[1]), text)
+    return _LINK_TITLE.sub(r"\1)", _IMAGE_TAG.sub(_image_tag, text))
 
 
 def _image(name: str) -> str:

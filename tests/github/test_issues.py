@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,32 @@ HIDDEN = [
 def test_what_a_reader_does_not_see_goes(text: str, left: str) -> None:
     assert sanitised(text) == left
     assert sanitised(sanitised(text)) == left
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "![](",
+        "![",
+        "](a ",
+        '](a "',
+        "<img ",
+        "<!--",
+        "<!",
+        "[x](",
+        "-->",
+        "](  ",
+        "[//]: ",
+        "\n\n\n",
+    ],
+)
+def test_no_text_takes_long(piece: str) -> None:
+    """64 kB of what regular expressions like least; one that goes back takes minutes here."""
+    start = time.process_time()
+    for end in ("", ")", ">", '"', " "):
+        sanitised(piece * (65_536 // len(piece)) + end)
+    sanitised("<!" * 9_000 + "-- x " + "-->" * 9_000)
+    assert time.process_time() - start < 20
 
 
 def test_ordinary_text_stays() -> None:
