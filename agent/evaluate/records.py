@@ -51,6 +51,7 @@ class Record(BaseModel):
         failure: why there is no grade, for people; "" when there is one.
         base_url: the server that was asked; its secrets are left out.
         seconds: wall-clock time of the last try, with grading.
+        licence: SPDX name of the repository's; None where its own file says none that we know.
     """
 
     instance_id: str
@@ -60,6 +61,7 @@ class Record(BaseModel):
     failure: str = ""
     base_url: str = ""
     seconds: float = 0.0
+    licence: str | None = None
 
     @property
     def graded(self) -> bool:

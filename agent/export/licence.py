@@ -9,6 +9,9 @@ from reapair.sandbox.safegit import SAFE_ENVIRONMENT, GitError, run_git
 
 _FILE = re.compile(r"(?i)(licen[cs]e|copying)(\.(md|rst|txt))?")
 
+_READ = 40_000
+"""Of a licence's text, so much is read."""
+
 _MARKS = (
     ("Apache-2.0", r"Apache License\s+Version 2\.0"),
     ("AGPL-3.0", r"GNU AFFERO GENERAL PUBLIC LICENSE"),
@@ -45,6 +48,16 @@ def licence_of(store: Path, tree: str) -> str | None:
     return None
 
 
+def licence_in(repository: Path) -> str | None:
+    """Return the SPDX name of the licence in a directory; None where there is none that we know."""
+    for file in sorted(repository.iterdir()):
+        # No links: what they lead to is not the repository's.
+        if _FILE.fullmatch(file.name) and file.is_file() and not file.is_symlink():
+            with file.open("rb") as text:
+                return spdx_name(text.read(_READ).decode("utf-8", "replace"))
+    return None
+
+
 def spdx_name(text: str) -> str | None:
     """Return the SPDX name of a licence by its text."""
-    return next((name for name, mark in _MARKS if re.search(mark, text[:20_000])), None)
+    return next((name for name, mark in _MARKS if re.search(mark, text[:_READ])), None)

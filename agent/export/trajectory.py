@@ -124,7 +124,7 @@ def read_trajectory(directory: Path) -> Trajectory | None:
         exit_reason=result["exit_reason"],
         patch=scrubber.text(patch.read_text("utf-8", "replace")) if patch.exists() else "",
         image=settings.get("image"),
-        licence=_licence(directory, events),
+        licence=(record and record.licence) or _licence(directory, events),
         usage=result.get("usage") or {},
         declared={
             "discarded": sum(event.kind == "discarded" for event in events),
