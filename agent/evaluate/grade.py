@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, Field
 
 from reapair.agent.environment import Prepared, prepare
+from reapair.agent.evaluate.harbor import run_tests as run_harbor_tests
 from reapair.agent.evaluate.instances import Instance
 from reapair.agent.evaluate.state import make_state
 from reapair.agent.evaluate.upstream import passes, upstream_for
@@ -147,7 +148,10 @@ class Grader:
         with self._fresh() as sandbox:
             changes = with_before(read_changes(patch), sandbox)
             self._apply(sandbox, patch)
-            return judged(with_after(changes, sandbox), self._runner.command)
+            changes = with_after(changes, sandbox)
+        # A Harbor task's own tests lie elsewhere: what the patch does to others is its work.
+        harbor = self.instance.schema_name == "harbor"
+        return changes if harbor else judged(changes, self._runner.command)
 
     def _tricks(self, changes: list[Change]) -> list[str]:
         """Name the tricks in product code, but for those that the right solution needs, too."""
@@ -161,6 +165,8 @@ class Grader:
         with self._fresh() as sandbox:
             self._apply(sandbox, product)
             self._apply(sandbox, self.instance.test_patch.encode())
+            if self.instance.schema_name == "harbor":
+                return run_harbor_tests(self.instance, sandbox)
             if self._upstream and self._upstream.parse:
                 return self._upstream.run(sandbox, self.instance.timeout)
             return self._runner.run(sandbox, "all", self.instance.timeout)

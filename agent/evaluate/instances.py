@@ -36,7 +36,7 @@ class Instance(BaseModel):
         version: of the repository, as SWE-bench counts them.
         base_commit: the state's commit or branch; "" where archive or image are the state.
         image: container image that holds the state and its environment; "" where there is none.
-        archive: file with the state, or a directory that is it; None where there is none.
+        archive: file with the state, or a Harbor task's directory; None where there is none.
         top: folder of the archive that is the repository.
         bug_patch: what put the bug in; the solution is its reverse. Hidden.
         gold_patch: the solution. Hidden.
@@ -92,9 +92,16 @@ def _of_directory(directory: Path) -> Iterator[Instance]:
         if child.is_dir() and (task := _one_task(child)):
             found = True
             yield task
-    if not found:
+    if found:
+        return
+    # A data set as the hub has it: its files in a folder, often in `data`.
+    files = sorted(file for end in (".jsonl", ".parquet") for file in directory.rglob(f"*{end}"))
+    for file in files:
+        yield from read_instances(file)
+    if not files:
         raise InstanceError(
-            f"{directory} holds no tasks: no folder with an instance.json or a task.toml."
+            f"{directory} holds no tasks: no folder with an instance.json or a task.toml, and no "
+            "JSON Lines or Parquet file."
         )
 
 
@@ -221,6 +228,7 @@ def _of_harbor(directory: Path) -> Instance:
         "problem_statement": statement,
         "image": task.get("environment", {}).get("docker_image") or "",
         "archive": directory,
+        "fail_to_pass": ["tests/test.sh"],
         "timeout": task.get("verifier", {}).get("timeout_sec", 900.0),
     }
     return _validated(facts, directory.name)

@@ -10,15 +10,17 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reapair.agent.evaluate.grade import Grader, settings_for
+from reapair.agent.evaluate.harbor import with_image
 from reapair.agent.evaluate.instances import Instance, InstanceError
 from reapair.agent.evaluate.records import OUTPUT, Attempt, Record, write_record, write_whole
 from reapair.agent.evaluate.reports import write_report
 from reapair.agent.evaluate.solvers import serve_solver
 from reapair.agent.evaluate.state import make_state
+from reapair.agent.export.licence import licence_in
 from reapair.agent.hiding import public_url
 from reapair.agent.model.types import ModelError
 from reapair.agent.result import INFRASTRUCTURE, ExitReason, Result
@@ -91,9 +93,11 @@ def _failed(job: Job, why: str) -> Record:
 
 def _once(job: Job) -> Record:
     _clear(job.place)
+    job = replace(job, instance=with_image(job.instance, job.settings.sandbox))
     with _scratch(job.place) as work:
         attempts, patches, chosen, url = _solved(job, work)
         grader = Grader(job.instance, work / "grading", job.settings, job.clones)
+        licence = licence_in(work / "grading/repository")
         known: dict[bytes, int] = {}
         for attempt, patch in zip(attempts, patches, strict=True):
             write_whole(job.place / f"{attempt.number}.diff", patch)
@@ -102,7 +106,13 @@ def _once(job: Job) -> Record:
             else:
                 attempt.grade = grader.grade(patch)
                 known[patch] = attempt.number - 1
-    record = Record(instance_id=job.instance.id, attempts=attempts, chosen=chosen, base_url=url)
+    record = Record(
+        instance_id=job.instance.id,
+        attempts=attempts,
+        chosen=chosen,
+        base_url=url,
+        licence=licence,
+    )
     if record.best and record.best.grade:
         write_report(job.place, job.instance, record.best.grade)
     return record

@@ -88,6 +88,9 @@ def gold_turns(instance: Instance, repository: Path, tools: str) -> list[Turn]:
     Each hunk is one `edit`, with as much around it as makes it unique; what that tool can't do
     (deletions, binary files, other tools) is done by `bash`. Raises InstanceError.
     """
+    if instance.schema_name == "harbor" and instance.archive:
+        script = instance.archive / "solution" / "solve.sh"
+        return [turn("bash", command=script.read_text("utf-8"))] if script.is_file() else []
     patch = instance.gold_patch or instance.bug_patch
     if not patch.strip():
         raise InstanceError(f"{instance.id} names no solution.")

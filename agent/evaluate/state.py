@@ -53,7 +53,7 @@ def make_state(
     place.mkdir(parents=True)
     _git(place, "init", "--quiet", "--template=", "--initial-branch=main")
     clone = _clone_of(instance, clones)
-    if instance.archive:
+    if instance.archive and instance.schema_name != "harbor":
         _unpack(instance.archive, instance.top, place)
     elif clone:
         _check_out(instance, place, clone, hide=hide)
@@ -77,7 +77,7 @@ def _hide_tests(instance: Instance, place: Path) -> None:
 
     Where a patch brings the hidden tests, the state has none of them to begin with.
     """
-    if instance.test_patch:
+    if instance.test_patch or instance.schema_name == "harbor":
         return
     for test in instance.fail_to_pass:
         file = (place / test.partition("::")[0]).resolve()
