@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
+# The product imports these in a thread. pytest rewrites some of them, as they are plugins too, and
+# Python 3.11 cannot make two syntax trees at once.
+import langsmith.run_helpers  # noqa: F401
+import openai  # noqa: F401
 import pytest
 
 
