@@ -21,8 +21,9 @@ import pytest
 from conftest import require
 
 from reapair.agent.evaluate.evaluation import Plan, evaluate
-from reapair.agent.evaluate.instances import InstanceError
-from reapair.agent.evaluate.records import Record, records
+from reapair.agent.evaluate.instances import Instance, InstanceError
+from reapair.agent.evaluate.records import Record, place_of, records, write_record
+from reapair.agent.evaluate.run import Job
 from reapair.agent.settings import Settings
 from support.proved import FAST, TESTS, proved_task
 
@@ -133,6 +134,36 @@ def test_a_node_is_killed_and_every_instance_is_graded_once(cluster: Any, tmp_pa
         f"{len(came)} graded, each once, {progress.counts['resolved']} resolved, "
         f"{seconds:.0f} s"
     )
+
+
+def test_memory_stays_flat(cluster: Any, tmp_path: Path) -> None:
+    """Jobs that do nothing but leave a megabyte each: nothing of them stays with us."""
+    from reapair.agent.evaluate.cluster import RayRunner
+
+    def leave_a_megabyte(job: Job) -> Record:
+        (job.place / "1.diff").write_bytes(os.urandom(1 << 20))
+        record = Record(instance_id=job.instance.id)
+        write_record(job.place, record)
+        return record
+
+    def jobs() -> Iterator[Job]:
+        for number in range(600):
+            instance = Instance(id=f"i.{number}", schema_name="swe-smith", problem_statement="")
+            handed_out.append(number)
+            yield Job(instance, place_of(tmp_path, instance.id), Settings())
+
+    handed_out: list[int] = []
+    sizes: list[int] = []
+    for done, record in enumerate(RayRunner(cluster.address, leave_a_megabyte)(jobs(), 8), 1):
+        assert not record.failure
+        assert len(handed_out) - done < 8
+        (place_of(tmp_path, record.instance_id) / "1.diff").unlink()
+        if done in (100, 600):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            sizes.append(pages * os.sysconf("SC_PAGE_SIZE") >> 20)
+    assert len(handed_out) == 600
+    assert sizes[1] - sizes[0] < 60, sizes
+    print(f"{sizes[0]} MB after 100 instances, {sizes[1]} MB after 600")
 
 
 def test_an_address_without_a_cluster_is_named() -> None:

@@ -67,14 +67,13 @@ def children_of(directory: Path) -> list[str]:
 def test_a_killed_evaluation_goes_on(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks", 4)
     out = tmp_path / "out"
-    call = [sys.executable, "-m", "reapair", "eval", str(tasks), "--solver", "gold"]
+    call = [sys.executable, "-m", "reapair", "eval", str(tasks), "--solver", "empty"]
     call += ["--sandbox", "none", "--out", str(out), "--workers", "2", "--json"]
     ids = [instance.id for instance in read_instances(tasks)]
     first = subprocess.Popen(call, stdout=subprocess.PIPE, text=True)
     assert first.stdout
     line = json.loads(first.stdout.readline())
-    assert line["resolved"] is True
-    time.sleep(0.5)
+    assert line["resolved"] is False
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     first.stdout.close()
@@ -89,7 +88,7 @@ def test_a_killed_evaluation_goes_on(tmp_path: Path) -> None:
     told = [json.loads(each)["instance"] for each in again.stdout.splitlines()]
     assert sorted(told) == sorted(set(ids) - done)
     report = json.loads((out / "report.json").read_text())
-    assert report["resolved_ids"] == sorted(ids)
+    assert report["empty_patch_ids"] == sorted(ids)
     assert not children_of(out)
 
 
@@ -124,6 +123,7 @@ def test_every_run_keeps_one_of_several_servers(tmp_path: Path) -> None:
     assert manifest["tasks"]["instances"] == 2
 
 
+@pytest.mark.slow
 def test_attempts_are_graded_each_and_one_is_chosen(tmp_path: Path) -> None:
     instance = next(read_instances(write_tasks(tmp_path / "tasks")))
     settings = SETTINGS.model_copy(update={"attempts": 2})
@@ -133,6 +133,7 @@ def test_attempts_are_graded_each_and_one_is_chosen(tmp_path: Path) -> None:
     assert all((tmp_path / "place" / each.run).is_dir() for each in record.attempts)
 
 
+@pytest.mark.slow
 def test_predictions_of_another_harness_are_graded(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks", 2)
     gold = evaluate(Plan(tasks, tmp_path / "gold", SETTINGS, "gold", workers=2))
