@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import AliasChoices, ValidationError
+from pydantic_settings import SettingsError as UnreadableVariable
 
 from reapair.agent.settings import Settings
 
@@ -80,6 +81,11 @@ def load(directory: Path, given: Mapping[str, Any] | None = None) -> Loaded:
         settings = Settings(**values, **given)
     except ValidationError as error:
         raise SettingsError(_explain(error, origins)) from None
+    except UnreadableVariable as error:
+        name = str(error).split('"')[1]
+        raise SettingsError(
+            f"{origins[name]}: lists and tables are written as JSON in variables."
+        ) from None
     return Loaded(settings, {name: origins.get(name, "default") for name in Settings.model_fields})
 
 

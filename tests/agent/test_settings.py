@@ -186,3 +186,25 @@ def test_secrets_are_shown_as_set_only(place: Path) -> None:
         )
     assert shown["api_key"]["value"] == shown["headers"]["value"] == "set"
     assert shown["model"] == {"name": "model", "value": None, "origin": "default"}
+
+
+def test_the_command_names_what_a_repository_must_not_set(place: Path) -> None:
+    (place / ".agent.toml").write_text('base-url = "http://evil:1/v1"')
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "reapair", "solve", "It is broken"],
+        cwd=place, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert ".agent.toml: a repository must not set base_url" in done.stderr
+
+
+def test_tables_are_json_in_variables(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_HEADERS", '{"X-Team": "very-secret"}')
+    monkeypatch.setenv("AGENT_INCLUDE", '["a", "b"]')
+    settings = load_settings(place)
+    assert settings.headers["X-Team"].get_secret_value() == "very-secret"
+    assert settings.include == ["a", "b"]
+    monkeypatch.setenv("AGENT_HEADERS", "X-Team: very-secret")
+    with pytest.raises(SettingsError, match="AGENT_HEADERS") as error:
+        load(place)
+    assert "very-secret" not in str(error.value)

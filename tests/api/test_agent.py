@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
 import tarfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +223,18 @@ def test_inside_a_graph_of_the_hosts_own(
     ended = asyncio.run(whole.ainvoke(begin, config))
     assert (ended["status"], ended["verdict"]) == ("finished", "empty")
     assert task.issue.upper() in server.chats[0]["messages"][1]["content"]
+
+
+def test_the_file_for_langgraphs_server_names_it() -> None:
+    root = Path(reapair.__file__).parents[1]
+    [place] = json.loads((root / "langgraph.json").read_text())["graphs"].values()
+    path, _, name = place.partition(":")
+    specification = spec_from_file_location("compose", root / path)
+    assert specification
+    assert specification.loader
+    module = module_from_spec(specification)
+    specification.loader.exec_module(module)
+    assert set(getattr(module, name)().get_graph().nodes) >= {"solve"}
 
 
 HIDDEN = "def test_mean_of_two():\n    assert mean([2, 4]) == 3\n\n\n"
