@@ -244,6 +244,33 @@ def test_secrets_and_places_stay_here(tmp_path: Path) -> None:
     assert plain["declared"]["scrubbed"] > 0
 
 
+def with_tokens(run: Result, place: Path) -> Path:
+    """Copy a run as if its server had told the tokens of each answer."""
+    copy = shutil.copytree(run.directory, place / run.run_id)
+    lines = []
+    for line in (copy / "events.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        if event["kind"] == "response":
+            ids = [event["seq"], 2, 3]
+            event["data"]["tokens"] = {"completion_token_ids": ids, "logprobs": [-0.1, -0.2, -0.3]}
+        lines.append(json.dumps(event) + "\n")
+    (copy / "events.jsonl").write_text("".join(lines))
+    return copy
+
+
+def test_token_ids_stay_with_their_answers(
+    plain: Result, compacted: Result, tmp_path: Path
+) -> None:
+    [row] = exported(with_tokens(plain, tmp_path))
+    answers = [n for n, message in enumerate(row["messages"]) if message["role"] == "assistant"]
+    assert [each["message"] for each in row["token_ids"]] == answers
+    assert len({tuple(each["completion_token_ids"]) for each in row["token_ids"]}) == len(answers)
+    parts = exported(with_tokens(compacted, tmp_path), "--format", "atif")
+    told = [step["metrics"] for part in parts for step in part["steps"] if "metrics" in step]
+    assert len(told) == compacted.usage.requests
+    assert all(len(each["completion_token_ids"]) == len(each["logprobs"]) for each in told)
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
