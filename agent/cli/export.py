@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from reapair.agent.export.choose import Export
 
+
 @app.command()
 def export(
     runs: Annotated[
