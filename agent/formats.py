@@ -145,6 +145,7 @@ class Handover(BaseModel):
 
     intent: bool = Field(False, description="It is about to begin.")
     branch: Text | None = Field(None, description="The branch that holds it.")
+    pull_request: Text | None = Field(None, description="Address of its pull request.")
     applied: bool = Field(False, description="It is in the work tree.")
     patch_file: Text | None = Field(None, description="The file it was written to.")
     note: Text = Field("", description="One line for people.")

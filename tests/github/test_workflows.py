@@ -118,3 +118,25 @@ def test_install(
     with pytest.raises(InstallError, match="another one"):
         list(install_here(task.repository, USES, "agent"))
     assert GitHub(github.url, PERSON).get("/repos/acme/widgets/labels/agent") == {"name": "agent"}
+
+
+def test_the_commands_of_the_page_exist() -> None:
+    import typer
+
+    from reapair.agent.cli import common, github, solve  # noqa: F401
+
+    page = (ROOT / "docs/github.md").read_text()
+    lines = re.findall(r"^\$ agent (.*?)(?: +# .*)?$", page, re.MULTILINE)
+    assert len(lines) >= 7
+    for line in lines:
+        command = typer.main.get_command(common.app)
+        words = line.split()
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        known = {flag for each in command.params for flag in each.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
+    told = yaml.safe_load(WORKFLOW.read_text())[True]["workflow_call"]["inputs"]
+    for name in re.findall(
+        r"`([a-z-]+)`", page.partition("Inputs of the reusable")[2].split(".")[0]
+    ):
+        assert name in told
