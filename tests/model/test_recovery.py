@@ -124,3 +124,15 @@ def test_errors_by_what_servers_say(
     status: int | None, kind: str, message: str, outcome: Outcome
 ) -> None:
     assert classify_error(status, kind, message) is outcome
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_without_rescue_nothing_is_sampled_again(outcome: Outcome) -> None:
+    row = [decide(outcome, count, rescue=False) for count in range(1, 8)]
+    # Another seed or temperature would be another policy.
+    assert not any("retry" in each.options for each in row)
+    if outcome not in WIRE:
+        actions = [each.action for each in row]
+        told = ["feedback", "feedback"] if outcome is Outcome.FINAL_TEXT else []
+        last = "accept" if outcome is Outcome.TOOL_CALLS else "stop"
+        assert actions == (told + [last] * 7)[:7]
