@@ -49,7 +49,7 @@ class Instance(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: str = Field(pattern=r"^[\w.@+=-]{1,200}$")
+    id: str = Field(pattern=r"^[\w@+=-][\w.@+=-]{0,199}$")
     schema_name: Schema
     problem_statement: str
     repo: str = ""
@@ -173,7 +173,7 @@ def _of_row(row: Any, where: str, beside: Path) -> Instance:
         "repo": row.get("repo") or "",
         "version": str(row.get("version") or ""),
         "base_commit": row.get("base_commit") or (row["instance_id"] if smith else ""),
-        "image": row.get("docker_image") or ("" if archive else row.get("image_name") or ""),
+        "image": "" if archive else _image(row, schema),
         "archive": beside / archive if archive else None,
         "top": row.get("repo_dir") or ".",
         "bug_patch": row.get("patch") or "" if smith else "",
@@ -187,6 +187,16 @@ def _of_row(row: Any, where: str, beside: Path) -> Instance:
     if row.get("test_timeout"):
         facts["timeout"] = max(float(row["test_timeout"]), 90.0) * 10
     return _validated(facts, where)
+
+
+def _image(row: dict[str, Any], schema: Schema) -> str:
+    """Return the image that a row names, or SWE-bench's own name for it."""
+    named = row.get("docker_image") or row.get("image_name")
+    if named or schema != "swe-bench":
+        return str(named or "")
+    # Docker Hub allows no double underscore, nor capitals.
+    name = str(row["instance_id"]).replace("__", "_1776_").lower()
+    return f"swebench/sweb.eval.x86_64.{name}:latest"
 
 
 def _inside(beside: Path, name: Any, where: str) -> None:

@@ -90,6 +90,8 @@ def _bench(instance: Instance) -> Upstream | None:
     if instance.test_command:  # SWE-rebench names it in its rows.
         words = [instance.test_command, *map(shlex.quote, files)]
         return Upstream(" ".join(words))
+    if not instance.version:  # A set of somebody's own: its repositories show how tests are run.
+        return None
     try:
         from swebench.harness.constants import MAP_REPO_VERSION_TO_SPECS
         from swebench.harness.log_parsers import MAP_REPO_TO_PARSER

@@ -143,3 +143,15 @@ def test_predictions_of_another_harness_are_graded(tmp_path: Path) -> None:
     theirs.write_text(json.dumps({json.loads(lines[0])["instance_id"]: json.loads(lines[0])}))
     progress = evaluate(Plan(tasks, tmp_path / "out", SETTINGS, f"predictions:{theirs}"))
     assert dict(progress.counts) == {"resolved": 1, "unresolved": 1}
+
+
+def test_a_process_that_dies_costs_its_own_instance_only(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks", 2)
+    first, second = read_instances(tasks)
+    # It dies before it can do anything: what it prints has no place to go.
+    (place_of(tmp_path / "out", first.id) / "output.txt").mkdir(parents=True)
+    plan = Plan(tasks, tmp_path / "out", SETTINGS, "empty", workers=2)
+    assert dict(evaluate(plan).counts) == {"failed": 1, "unresolved": 1}
+    died, lived = records(plan, [first.id, second.id])
+    assert died.failure.startswith("Its process ended with 1")
+    assert (died.tries, lived.graded) == (3, True)

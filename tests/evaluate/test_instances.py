@@ -1,0 +1,112 @@
+"""Every common schema is told by itself, and what is hostile in a row is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reapair.agent.evaluate.instances import Instance, InstanceError, read_instances
+
+BENCH = {
+    "instance_id": "Django__django-1",
+    "repo": "django/django",
+    "base_commit": "abc",
+    "version": "4.0",
+    "patch": "the fix",
+    "test_patch": "the tests",
+    "problem_statement": "It fails.",
+    "FAIL_TO_PASS": '["t::a"]',
+    "PASS_TO_PASS": '["t::b", "t::c[x y]"]',
+}
+SMITH = {
+    "instance_id": "o__r.01234567.func_pm__aaaa",
+    "repo": "swesmith/o__r.01234567",
+    "patch": "the bug",
+    "problem_statement": "It fails.",
+    "FAIL_TO_PASS": ["t::a"],
+    "PASS_TO_PASS": ["t::b"],
+    "image_name": "swebench/swesmith.x86_64.o_1776_r.01234567",
+}
+REBENCH = BENCH | {
+    "instance_id": "o__r-7",
+    "docker_image": "somebody/image",
+    "FAIL_TO_PASS": ["t::a"],
+    "PASS_TO_PASS": [],
+    "install_config": {
+        "test_cmd": "pytest -rA",
+        "install": "pip install -e .",
+        "pre_install": ["apt-get update"],
+        "pip_packages": ["x==1", "y z"],
+    },
+}
+
+
+def read(place: Path, *rows: dict[str, Any], name: str = "rows.jsonl") -> list[Instance]:
+    file = place / name
+    if name.endswith(".jsonl"):
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        file.write_text(json.dumps(list(rows)))
+    return list(read_instances(file))
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_schemas_are_told_apart(tmp_path: Path, name: str) -> None:
+    bench, smith, rebench = read(tmp_path, BENCH, SMITH, REBENCH, name=name)
+    assert [one.schema_name for one in (bench, smith, rebench)] == [
+        "swe-bench",
+        "swe-smith",
+        "swe-rebench",
+    ]
+    assert (bench.gold_patch, bench.bug_patch, bench.version) == ("the fix", "", "4.0")
+    assert bench.image == "swebench/sweb.eval.x86_64.django_1776_django-1:latest"
+    assert bench.pass_to_pass == ["t::b", "t::c[x y]"]
+    # What is a fix elsewhere is the bug here.
+    assert (smith.gold_patch, smith.bug_patch) == ("", "the bug")
+    assert (smith.base_commit, smith.fail_to_pass) == (smith.id, ["t::a"])
+    assert (rebench.image, rebench.test_command) == ("somebody/image", "pytest -rA")
+    assert rebench.setup_command == "apt-get update && pip install x==1 'y z' && pip install -e ."
+
+
+def test_a_folder_of_data_is_read(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    read(tmp_path / "data", BENCH)
+    assert [one.id for one in read_instances(tmp_path)] == ["Django__django-1"]
+
+
+def test_parquet_is_read(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="needs reapair[eval]")
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.Table.from_pylist([SMITH]), tmp_path / "rows.parquet")
+    [smith] = read_instances(tmp_path / "rows.parquet")
+    assert (smith.bug_patch, smith.pass_to_pass) == ("the bug", ["t::b"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"instance_id": "../up"}, "id"),
+        ({"instance_id": "a/b"}, "id"),
+        ({"instance_id": ".."}, "id"),
+        ({"instance_id": "a\n"}, "id"),
+        ({"repo_archive": "../secret.tar.gz"}, "outside its folder"),
+        ({"test_patch_file": "/etc/passwd"}, "outside its folder"),
+        ({"FAIL_TO_PASS": "not json"}, "is not JSON"),
+    ],
+)
+def test_hostile_rows_are_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    with pytest.raises(InstanceError, match=words):
+        read(tmp_path, BENCH | change)
+
+
+def test_what_holds_no_tasks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InstanceError, match="holds no tasks"):
+        list(read_instances(tmp_path))
+    with pytest.raises(InstanceError, match="There is no"):
+        list(read_instances(tmp_path / "nowhere"))
+    with pytest.raises(InstanceError, match="no instance_id"):
+        read(tmp_path, {"a": 1})
