@@ -22,6 +22,8 @@ from reapair.agent.evaluate.solvers import turn
 from reapair.agent.settings import Settings
 from support.instances import write_tasks
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(sandbox="none", early_stop=False)
 """The tests here are ours: they run without a sandbox."""
 
@@ -123,7 +125,6 @@ def test_every_run_keeps_one_of_several_servers(tmp_path: Path) -> None:
     assert manifest["tasks"]["instances"] == 2
 
 
-@pytest.mark.slow
 def test_attempts_are_graded_each_and_one_is_chosen(tmp_path: Path) -> None:
     instance = next(read_instances(write_tasks(tmp_path / "tasks")))
     settings = SETTINGS.model_copy(update={"attempts": 2})
@@ -133,7 +134,7 @@ def test_attempts_are_graded_each_and_one_is_chosen(tmp_path: Path) -> None:
     assert all((tmp_path / "place" / each.run).is_dir() for each in record.attempts)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_predictions_of_another_harness_are_graded(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks", 2)
     gold = evaluate(Plan(tasks, tmp_path / "gold", SETTINGS, "gold", workers=2))

@@ -12,6 +12,8 @@ from reapair.agent.settings import Settings
 from reapair.sandbox import SandboxError
 from support.instances import BUG, FILES, FIX, HIDDEN, SHOWN, patch_between, write_tasks
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(sandbox="none")
 """The tests here are ours, and many: they run without a sandbox."""
 
@@ -96,7 +98,12 @@ def test_all_cheats_on_tests_together_are_not_resolved(grades: Grades) -> None:
     assert (grade.status, grade.reverted) == ("unresolved", sorted(files))
 
 
-@pytest.mark.parametrize("name", IN_PRODUCT)
+OFTEN = ("exit at import", "patched pytest", "fixed, and something broken")
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in OFTEN else pytest.param(n, marks=pytest.mark.long) for n in IN_PRODUCT]
+)
 def test_a_cheat_in_the_product_is_not_resolved(grades: Grades, name: str) -> None:
     grade = grades.of(IN_PRODUCT[name])
     assert grade.status == "unresolved"

@@ -64,6 +64,7 @@ def test_a_state_is_the_same_each_time(tmp_path: Path) -> None:
     assert heads[0] == heads[1]
 
 
+@pytest.mark.slow
 def test_the_log_of_a_run_holds_nothing_hidden(tmp_path: Path) -> None:
     instance = with_history(tmp_path)
     place = tmp_path / "place"
