@@ -24,12 +24,12 @@ class Settings(BaseSettings):
     )
 
     base_url: str | None = Field(
-        None, validation_alias=AliasChoices("AGENT_BASE_URL", "OPENAI_BASE_URL")
+        default=None, validation_alias=AliasChoices("AGENT_BASE_URL", "OPENAI_BASE_URL")
     )
     """OpenAI-compatible endpoint; None looks for a server on the usual local ports."""
 
     api_key: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("AGENT_API_KEY", "OPENAI_API_KEY")
+        default=None, validation_alias=AliasChoices("AGENT_API_KEY", "OPENAI_API_KEY")
     )
     """Sent to `base_url` only, never to a server that was found by looking."""
 
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     test_command: str | None = None
     """Runs the whole suite; None finds the runner by itself."""
 
-    attempts: int = Field(1, ge=1, le=16)
+    attempts: int = Field(default=1, ge=1, le=16)
     """Attempts at the issue, as many at once as the server can hold; the best proved one counts."""
 
     early_stop: bool = True
@@ -83,13 +83,13 @@ class Settings(BaseSettings):
     prompts: Path | None = None
     """Directory with prompts that replace ours, file by file (`issue.md`, `system.md`)."""
 
-    max_steps: int = Field(75, ge=1)
+    max_steps: int = Field(default=75, ge=1)
     """Steps (one model turn and its tool calls) before the tree is taken as it is."""
 
-    max_minutes: float = Field(120, gt=0)
+    max_minutes: float = Field(default=120, gt=0)
     """Minutes before the tree is taken as it is."""
 
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
     """Tokens of all prompts and answers before the tree is taken as it is; None: no limit."""
 
     rescue: bool = True

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import subprocess
-import sys
 import tarfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,8 @@ from reapair.sandbox.local import LocalSandbox
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
 from support.tasks import Task, own_tasks, script, turn
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -38,27 +37,6 @@ def server(task: Task) -> Any:
 def settings_for(server: ScriptedServer, tmp_path: Path, **more: Any) -> Settings:
     facts = {"sandbox": "none", "runs": tmp_path / "runs", "branch": False, **more}
     return Settings(base_url=server.base_url, **facts)
-
-
-def test_importing_it_is_light_and_every_name_is_there(tmp_path: Path) -> None:
-    probe = (
-        "import sys, logging, signal\nbefore = set(sys.modules)\nimport reapair\n"
-        "assert len(set(sys.modules) - before) < 15, sorted(set(sys.modules) - before)\n"
-        "for name in reapair.__all__: getattr(reapair, name)\n"
-        "assert not logging.root.handlers\n"
-        "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL\n"
-        "assert not {'tools', 'agent', 'sandbox', 'prompts'} & set(sys.modules)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", probe],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        reapair.nothing  # noqa: B018
 
 
 def test_the_result_has_it_all_and_nothing_is_kept_if_so_wished(
@@ -223,18 +201,6 @@ def test_inside_a_graph_of_the_hosts_own(
     ended = asyncio.run(whole.ainvoke(begin, config))
     assert (ended["status"], ended["verdict"]) == ("finished", "empty")
     assert task.issue.upper() in server.chats[0]["messages"][1]["content"]
-
-
-def test_the_file_for_langgraphs_server_names_it() -> None:
-    root = Path(reapair.__file__).parents[1]
-    [place] = json.loads((root / "langgraph.json").read_text())["graphs"].values()
-    path, _, name = place.partition(":")
-    specification = spec_from_file_location("compose", root / path)
-    assert specification
-    assert specification.loader
-    module = module_from_spec(specification)
-    specification.loader.exec_module(module)
-    assert set(getattr(module, name)().get_graph().nodes) >= {"solve"}
 
 
 HIDDEN = "def test_mean_of_two():\n    assert mean([2, 4]) == 3\n\n\n"
