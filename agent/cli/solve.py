@@ -87,7 +87,8 @@ def solve(
     """Solve ISSUE in this git repository and hand over a proved patch.
 
     Exit codes: 0 proved, 1 internal error, 2 usage, 3 model, 4 sandbox, 5 hand-over failed,
-    9 regression-free, 10 unproved, 11 refuted, 12 no change, 130/143 stopped.
+    9 regression-free, 10 unproved, 11 refuted, 12 no change, 130/143 stopped,
+    141 nobody reads the output any more.
     """
     given = {
         "base_url": base_url,
@@ -145,7 +146,7 @@ def demo(
     """Fix a bug in a small repository with a tiny model; both ship with this program."""
     from reapair.agent.demo.play import INTRODUCTION, play
 
-    if not json:
+    if not (json or quiet):
         typer.echo(INTRODUCTION)
     settings = settings_from({"sandbox": sandbox})
     run_and_show(
