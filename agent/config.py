@@ -56,18 +56,18 @@ def load_settings(repository: Path | str = ".", /, **given: Any) -> Settings:
     return load(Path(repository), given).settings
 
 
-def load(directory: Path, given: Mapping[str, Any] | None = None) -> Loaded:
+def load(directory: Path | None, given: Mapping[str, Any] | None = None) -> Loaded:
     """Return the settings for work in a directory's repository, with their origins.
 
     Args:
-        directory: need not be in a repository: then there is no such file.
+        directory: need not be in a repository: then there is no such file. None: for no work in one.
         given: by name; they win over everything else.
 
     Raises SettingsError for an unknown or forbidden key, a wrong value, a file that can't be read.
     """
     given = {name: value for name, value in (given or {}).items() if value is not None}
     variables = _variables()
-    layers = [*_repository_layers(directory), _user_layer()]
+    layers = [*(_repository_layers(directory) if directory else []), _user_layer()]
     values: dict[str, Any] = {}
     origins = {name: _flag(name) for name in given} | {
         name: variable for name, variable in variables.items() if name not in given
