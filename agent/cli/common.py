@@ -55,7 +55,7 @@ def _run_ids(beginning: str) -> list[str]:
     from reapair.agent.runs import ids
 
     with suppress(SettingsError, OSError):
-        return ids(beginning, load(Path.cwd(), {}).settings.runs)
+        return ids(beginning, load(None).settings.runs)
     return []
 
 
@@ -64,12 +64,15 @@ RunId = Annotated[
 ]
 
 
-def settings_from(given: dict[str, Any]) -> Settings:
-    """Put flags over all other places for settings; what is wrong is named with what is allowed."""
+def settings_from(given: dict[str, Any], *, here: bool = True) -> Settings:
+    """Put flags over all other places for settings; what is wrong is named with what is allowed.
+
+    Not `here`: for no work in the repository around, whose file is not asked then.
+    """
     from reapair.agent.config import SettingsError, load
 
     try:
-        return load(Path.cwd(), given).settings
+        return load(Path.cwd() if here else None, given).settings
     except SettingsError as error:
         fail(2, str(error))
 
@@ -80,7 +83,7 @@ def find_run(run_id: str) -> Path:
     from reapair.agent.runs import find
 
     try:
-        return find(run_id, settings_from({}).runs)
+        return find(run_id, settings_from({}, here=False).runs)
     except RunError as error:
         fail(2, str(error))
 
