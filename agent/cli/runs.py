@@ -24,7 +24,7 @@ def runs(
     from reapair.agent.console import show_runs
     from reapair.agent.runs import summaries
 
-    show_runs(summaries(settings_from({}).runs, attempts=attempts), as_json=json)
+    show_runs(summaries(settings_from({}, here=False).runs, attempts=attempts), as_json=json)
 
 
 @app.command()
@@ -118,7 +118,7 @@ def clean(
     """Remove old runs; none that is at work."""
     from reapair.agent.runs import clean as clean_runs
 
-    removed = clean_runs(_seconds(older_than), settings_from({}).runs)
+    removed = clean_runs(_seconds(older_than), settings_from({}, here=False).runs)
     typer.echo(f"{len(removed)} {'run' if len(removed) == 1 else 'runs'} removed")
 
 
