@@ -53,7 +53,7 @@ def export(
     wanted = Wanted(resolved, frozenset(verdict or ()), max_tokens, mask_failed, license_)
     done = Export()
     try:
-        directories = run_directories(runs, settings_from({}).runs)
+        directories = run_directories(runs, settings_from({}, here=False).runs)
         found = documents(directories, cast("Format", form), wanted, done)
         _write(found, out, one_each=form == "atif")
     except RunError as error:
