@@ -148,7 +148,7 @@ def demo(
 
     if not (json or quiet):
         typer.echo(INTRODUCTION)
-    settings = settings_from({"sandbox": sandbox})
+    settings = settings_from({"sandbox": sandbox}, here=False)
     run_and_show(
         lambda on_event, _: play(on_event, sandbox=settings.sandbox),
         settings,
@@ -204,7 +204,7 @@ def fork(
     from reapair.agent.run import RunError
 
     try:
-        copy = fork_run(find_run(run_id), at, settings_from({}).runs)
+        copy = fork_run(find_run(run_id), at, settings_from({}, here=False).runs)
     except RunError as error:
         fail(2, str(error))
     copy.close()
@@ -225,7 +225,7 @@ def _go_on(
 ) -> None:
     """Resume a run, with an instruction or without, and leave with its exit code."""
     directory = find_run(run_id)
-    settings = settings_from({"api_key": api_key})
+    settings = settings_from({"api_key": api_key}, here=False)
     key = settings.api_key.get_secret_value() if settings.api_key else None
 
     def job(on_event: Callable[[Event], None], cancel: Cancel) -> Result:
