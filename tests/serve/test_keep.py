@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,10 +14,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from reapair.agent.demo import MODEL
+from reapair.agent.demo import ISSUE, MODEL, unpack
+from reapair.agent.model.servers import find_local
 from reapair.agent.model.types import ModelError
+from reapair.agent.serve.hardware import this_machine
 from reapair.agent.serve.keep import Keeper
 from reapair.agent.serve.plan import Plan
+from reapair.sandbox.limits import GIB
 
 pytestmark = [pytest.mark.llama]
 
@@ -130,3 +134,42 @@ def test_the_commands(tmp_path: Path) -> None:
         stopped = agent("serve", "--stop")
     assert stopped.stdout.startswith(f"stopped {MODEL.name}")
     assert agent("serve", "--stop").stdout == "no server of ours runs\n"
+
+
+@pytest.mark.long
+def test_solve_starts_a_server_when_asked(tmp_path: Path) -> None:
+    """The tiny model takes the place of a real file; plan, start and solve are the user's own."""
+    if this_machine().memory < 23 * GIB:
+        pytest.skip("the file that the tiny model stands for would not fit into this memory")
+    models = tmp_path / "share" / "agent" / "models"
+    models.mkdir(parents=True)
+    shutil.copy(MODEL, models / "GLM-4.7-Flash-REAP-23B-A3B-UD-Q4_K_XL.gguf")
+    repository = unpack(tmp_path / "timesheet")
+    environment = os.environ | {
+        "XDG_STATE_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "share"),
+        "HOME": str(tmp_path),
+    }  # fmt: skip
+    for name in ("AGENT_BASE_URL", "OPENAI_BASE_URL"):
+        environment.pop(name, None)
+    # On this machine's usual ports nothing may answer; where something does, it would be found.
+    if find_local() is not None:
+        pytest.skip("a model server answers on this machine's usual ports")
+
+    def agent(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [AGENT, *arguments], cwd=repository, env=environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+
+    arguments = ("solve", str(ISSUE), "--sandbox", "none", "--max-steps", "20")
+    refused = agent(*arguments)
+    assert refused.returncode == 3
+    assert "agent serve" in refused.stderr
+    try:
+        solved = agent(*arguments, "--serve")
+        assert "branch agent/" in solved.stdout, solved.stdout + solved.stderr
+        assert "serving at http://127.0.0.1:" in solved.stderr
+        assert "UD-Q4_K_XL" in solved.stderr
+    finally:
+        stopped = agent("serve", "--stop")
+    assert stopped.stdout.startswith("stopped GLM-4.7-Flash-REAP-23B-A3B-UD-Q4_K_XL.gguf")

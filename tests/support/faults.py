@@ -220,8 +220,8 @@ def play_lasting(dialect: str, folder: Path) -> tuple[list[Row], Result, list[Ev
     path, old, new = task.gold[0]
     for name, arguments in (
         ("edit", {"path": path, "old_str": old, "new_str": new}),
-        ("submit", {"summary": "Done."}),
-        ("submit", {"summary": "Done."}),
+        # Reviewed, sent back because no test shows the fix, submitted as it is.
+        *[("submit", {"summary": "Done."})] * 3,
     ):
         turns.append((None, turn(name, **arguments)))
     played = _play(dialect, task, turns, folder)
