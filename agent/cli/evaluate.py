@@ -99,7 +99,7 @@ def run(
         "sandbox": sandbox,
         "image": image,
     }
-    settings, urls = settings_from(given), tuple(base_url or ())
+    settings, urls = settings_from(given, here=False), tuple(base_url or ())
     settings, urls = _with_words(lambda: servers_for(settings, urls, solver))
     plan = Plan(
         tasks, out, settings, solver, workers, tuple(ids or ()), slice_, shuffle, urls, repos, redo
@@ -179,6 +179,7 @@ def humaneval(
     from reapair.agent.evaluate.humaneval import run_problems
 
     settings = settings_from(
-        {"base_url": base_url, "model": model, "api_key": api_key, "sandbox": sandbox}
+        {"base_url": base_url, "model": model, "api_key": api_key, "sandbox": sandbox},
+        here=False,
     )
     _with_words(lambda: run_problems(file, settings, slice_, workers, as_json=json))
