@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -132,15 +133,21 @@ def test_a_pipe_gets_plain_lines_whatever_is_forced(task: Task, tmp_path: Path) 
 
 
 def test_quiet_and_verbose(task: Task, tmp_path: Path) -> None:
-    _, quiet, _ = in_pipe(task, tmp_path, "-q")
-    assert quiet.startswith("proved: ")
-    assert quiet.splitlines()[-1].startswith("  undo:")
-    assert len(quiet.splitlines()) <= 7
     _, verbose, _ = in_pipe(task, tmp_path, "-v", PYTHONIOENCODING="ascii")
     assert "The divisor is one too small" in verbose
     assert "ModuleNotFoundError: No module named 'nope'" in verbose
     assert re.search(r"9 +\d+ prompt, +\d+ reused", verbose)
     assert verbose.isascii()
+    [run] = (tmp_path / "state/agent/runs").iterdir()
+    # A finished run only gives its result again.
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "reapair", "resume", run.name, "-q"], cwd=task.repository,
+        env=environment(tmp_path / "state"), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    quiet = done.stdout.splitlines()
+    assert quiet[0].startswith("proved: ")
+    assert quiet[-1].startswith("  undo:")
+    assert len(quiet) <= 7
 
 
 def test_json_is_all_that_a_program_gets(task: Task, tmp_path: Path) -> None:
@@ -242,6 +249,22 @@ def test_shells_complete_commands_and_runs(tmp_path: Path, shell: str) -> None:
     assert "agent" in agent("source", "")
     assert "report" in agent("complete", "agent rep")
     assert {"1122-aaaaaa"} == set(re.findall(r"1122-\w+", agent("complete", "agent show 1122-a")))
+
+
+def test_the_bar_tells_how_far_the_prompt_is_read() -> None:
+    from rich.console import Console
+
+    from reapair.agent.console import LiveScreen
+    from reapair.agent.events import Event
+
+    file = StringIO()
+    with LiveScreen(Console(file=file, force_terminal=True, width=60, height=30)) as screen:
+        data = {"kind": "prefill", "text": "", "done": 600, "total": 2_000}
+        screen.show(Event(1, "run", 0, 0.0, 1, 0, "delta", data))
+        deadline = time.monotonic() + 20
+        while " 30 %" not in file.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert re.search("reading the prompt.*━━━━━━━╌+ 30 %", file.getvalue())
 
 
 def test_the_live_view_costs_little(tmp_path: Path) -> None:
