@@ -60,7 +60,7 @@ def load(directory: Path | None, given: Mapping[str, Any] | None = None) -> Load
     """Return the settings for work in a directory's repository, with their origins.
 
     Args:
-        directory: need not be in a repository: then there is no such file. None: for no work in one.
+        directory: need not be in a repository; None where it is about no repository.
         given: by name; they win over everything else.
 
     Raises SettingsError for an unknown or forbidden key, a wrong value, a file that can't be read.

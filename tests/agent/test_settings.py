@@ -196,6 +196,9 @@ def test_the_command_names_what_a_repository_must_not_set(place: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert ".agent.toml: a repository must not set base_url" in done.stderr
+    # What is not about this repository does not ask it.
+    command = [sys.executable, "-P", "-m", "reapair", "runs", "--json"]
+    assert subprocess.run(command, cwd=place, check=False).returncode == 0
 
 
 def test_tables_are_json_in_variables(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
