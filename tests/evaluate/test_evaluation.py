@@ -22,10 +22,9 @@ from reapair.agent.evaluate.solvers import turn
 from reapair.agent.settings import Settings
 from support.instances import write_tasks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
-SETTINGS = Settings(sandbox="none", early_stop=False)
-"""The tests here are ours: they run without a sandbox."""
+SETTINGS = Settings(early_stop=False)
 
 
 def records(plan: Plan, ids: list[str]) -> list[Record]:
