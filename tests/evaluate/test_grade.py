@@ -12,10 +12,9 @@ from reapair.agent.settings import Settings
 from reapair.sandbox import SandboxError
 from support.instances import BUG, FILES, FIX, HIDDEN, SHOWN, patch_between, write_tasks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
-SETTINGS = Settings(sandbox="none")
-"""The tests here are ours, and many: they run without a sandbox."""
+SETTINGS = Settings()
 
 
 class Grades:
