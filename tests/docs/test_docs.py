@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import reapair
+from reapair.agent.export.choose import INSTANCES
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
 from support.tasks import script, turn
@@ -26,7 +27,7 @@ PAGES = [
     *[ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")],
     *[page for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in ELSEWHERE],
 ]
-EXAMPLE_RUN = "1121-8c68d7"
+EXAMPLE_RUN = re.compile(r"\b\d{4}-[0-9a-f]{6}\b")
 CODES = {"solve": (0, 9, 10, 12), "continue": (0, 9, 10, 12), "resume": (0,), "doctor": (0, 3)}
 
 
@@ -73,6 +74,9 @@ class Place:
         done = self.run(f'agent solve "{task.issue}" --quiet')
         assert done.returncode in (0, 9), done.stdout + done.stderr
         [self.run_id] = [path.name for path in (directory / "state/agent/runs").iterdir()]
+        instance = self.repository / "evaluation" / INSTANCES / "calc"
+        instance.mkdir(parents=True)
+        (instance / "runs").symlink_to(directory / "state/agent/runs")
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("AGENT_", "OPENAI_"))}
@@ -104,7 +108,7 @@ def test_every_command_runs(place: Place, command: str) -> None:
         return
     if command == "agent serve":
         command += " --dry-run --engine embedded"
-    done = place.run(command.replace(EXAMPLE_RUN, place.run_id))
+    done = place.run(EXAMPLE_RUN.sub(place.run_id, command))
     name = words[words.index("agent") + 1] if "agent" in words else ""
     assert done.returncode in CODES.get(name, (0,)), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
