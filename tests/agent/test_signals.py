@@ -110,7 +110,7 @@ def test_a_full_disk_is_named_and_resumable(tmp_path: Path) -> None:
         mkdir -p '{tmp_path}/state' && mount -t tmpfs -o size=1m tmpfs '{tmp_path}/state'
         export XDG_STATE_HOME='{tmp_path}/state'
         agent() {{ '{sys.executable}' -P -m reapair "$@"; }}
-        agent solve 'x y' --sandbox none --test-command '{FAST}' --base-url "$1" || echo "left with $?"
+        agent solve 'x y' --sandbox none --test-command '{FAST}' --base-url "$1" || echo "left: $?"
         run=$(ls '{tmp_path}/state/agent/runs')
         mount -o remount,size=100m '{tmp_path}/state'
         agent resume $run || echo "then $?"
@@ -123,7 +123,7 @@ def test_a_full_disk_is_named_and_resumable(tmp_path: Path) -> None:
     said = done.stdout + done.stderr
     if "unshare:" in said or "mount:" in said:
         pytest.skip(f"no file system of one's own here: {said[:200]}")
-    first, _, second = said.partition("left with ")
+    first, _, second = said.partition("left: ")
     assert "storage_error: " in first, said
     assert "No space left" in first
     assert "agent resume" in first
