@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from reapair.agent.environment import Prepared, prepare
 from reapair.agent.evaluate.harbor import run_tests as run_harbor_tests
 from reapair.agent.evaluate.instances import Instance
+from reapair.agent.evaluate.plain_diff import with_git_headers
 from reapair.agent.evaluate.state import make_state
 from reapair.agent.evaluate.upstream import passes, upstream_for
 from reapair.agent.proof.changes import (
@@ -109,8 +110,11 @@ class Grader:
         """Grade one patch. Raises SandboxError for what is no fault of the patch."""
         if not patch.strip():
             return Grade(instance_id=self.instance.id, status="empty")
+        patch = with_git_headers(patch)
         try:
             changes = self._changes(patch)
+            if not changes:
+                raise ValueError("It is no patch that can be read.")
             report = self._run(joined(changes, support=False))
         except ValueError as error:
             return Grade(instance_id=self.instance.id, status="does_not_apply", problem=str(error))

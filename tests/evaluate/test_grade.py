@@ -8,6 +8,8 @@ import pytest
 
 from reapair.agent.evaluate.grade import Grade, Grader
 from reapair.agent.evaluate.instances import Instance, read_instances
+from reapair.agent.evaluate.plain_diff import with_git_headers
+from reapair.agent.proof.changes import read_changes
 from reapair.agent.settings import Settings
 from reapair.sandbox import SandboxError
 from support.instances import BUG, FILES, FIX, HIDDEN, SHOWN, patch_between, write_tasks
@@ -160,3 +162,31 @@ def test_a_suite_that_hangs_is_timed_out(tmp_path: Path) -> None:
     instance = instance.model_copy(update={"test_patch": hidden, "timeout": 3.0})
     fix = patch_between(tmp_path / "fix", {"calc.py": BUG}, {"calc.py": FIX})
     assert Grader(instance, tmp_path / "g", SETTINGS).grade(fix.encode()).status == "timed_out"
+
+
+PLAIN = b"""--- a/src/calc.py\t2026-01-01
++++ b/src/calc.py\t2026-01-02
+@@ -1 +1 @@
+--- a
++++ b
+--- /dev/null
++++ b/new.py
+@@ -0,0 +1 @@
++N = 1
+--- a/old.py
++++ /dev/null
+@@ -1 +0,0 @@
+-O = 1
+"""
+
+
+def test_a_plain_diff_counts_like_git_s() -> None:
+    """Lines of a hunk that look like headers stay what they are."""
+    changes = read_changes(with_git_headers(PLAIN))
+    assert [(c.old, c.new) for c in changes] == [
+        ("src/calc.py", "src/calc.py"),
+        (None, "new.py"),
+        ("old.py", None),
+    ]
+    assert changes[0].removed == ("-- a",)
+    assert with_git_headers(with_git_headers(PLAIN)) == with_git_headers(PLAIN)
