@@ -1,4 +1,4 @@
-"""Plain unified diffs, as `diff -u` and many harnesses write them, with the headers that git gives."""
+"""Plain unified diffs, as `diff -u` and many harnesses write them, headed as git heads its own."""
 
 from __future__ import annotations
 
