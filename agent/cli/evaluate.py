@@ -148,6 +148,7 @@ def show(
     out: Annotated[Path, typer.Argument(help="The evaluation's directory.")],
     other: Annotated[Path | None, typer.Argument(help="Another one to compare with.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write it as a page here.")] = None,
 ) -> None:
     """Show what an evaluation says, or how two of them differ."""
     from reapair.agent.evaluate.analysis import analyse, compare
@@ -159,6 +160,12 @@ def show(
         compared = against.model_dump(mode="json") if against else None
         whole = found.model_dump(mode="json") | {"comparison": compared}
         typer.echo(dumps(whole, indent=1))
+    elif html:
+        from reapair.agent.report.page import HERE, render
+
+        page = render(HERE / "evaluation.html", name=out.name, found=found, against=against)
+        html.write_text(page, "utf-8")
+        typer.echo(f"written to {html}")
     else:
         typer.echo("\n".join(told(found, against)))
 

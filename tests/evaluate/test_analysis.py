@@ -12,6 +12,7 @@ from reapair.agent.evaluate.instances import InstanceError
 from reapair.agent.evaluate.records import Attempt, Record, place_of, write_record
 from reapair.agent.evaluate.statistics import bootstrap, mcnemar, pass_at, wilson
 from reapair.agent.evaluate.told import told
+from reapair.agent.report.page import HERE, render
 from reapair.agent.result import ExitReason, Totals, Verdict
 
 
@@ -77,6 +78,24 @@ def test_two_evaluations_are_compared_pair_by_pair(tmp_path: Path) -> None:
     assert 0.2 < found.interval[0] < found.difference < found.interval[1] <= 1.0
     with pytest.raises(InstanceError, match="no instance in common"):
         compare(tmp_path / "one", tmp_path / "three")
+
+
+def test_the_page_tells_it_all_and_escapes_it(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "<b onclick=alert(1)>"
+    for out, status in ((first, "unresolved"), (second, "resolved")):
+        write(out, "a", attempt(1, status, PROVED))  # type: ignore[arg-type]
+        write(out, "b", attempt(1, "resolved", UNPROVED), attempt(2, "resolved", UNPROVED))
+        write(out, "c", failure="<img src=x onerror=alert(2)>: no image")
+    page = render(
+        HERE / "evaluation.html",
+        name=second.name,
+        found=analyse(second),
+        against=compare(first, second),
+    )
+    for part in ("2 of 2 resolved", "+50.0 points", "proved", "no image"):
+        assert part in page
+    assert "<b onclick" not in page
+    assert "<img src" not in page
 
 
 def test_statistics_agree_with_known_values() -> None:
