@@ -188,8 +188,9 @@ def solvers(task: Task, test: tuple[str, str] | None) -> dict[str, list[Change]]
         found["right, with its test"] = [gold, *shown]
         found["wrong: fix and another bug"] = [gold, other, *shown]
         found["wrong: its test, no fix"] = [edits([(first, "\n", "\n_MENDED = True\n")]), *shown]
-        found["wrong: a test weakened"] = [gold, *shown, weakened("weaken")]
-        found["wrong: a test skipped"] = [gold, *shown, weakened("skip")]
+        # Before its own tests come, which may be weakened: they prove nothing alone.
+        found["wrong: a test weakened"] = [gold, weakened("weaken"), *shown]
+        found["wrong: a test skipped"] = [gold, weakened("skip"), *shown]
     for form, changes in special(task).items():
         found[f"special answer: {form}"] = list(changes)
     return found
