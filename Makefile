@@ -1,13 +1,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check lint quick tiny-model clean
+.PHONY: demo test test-long check lint quick tiny-model clean
 
 demo: .venv/local
 	$(BIN)/agent demo
 
 test: .venv/dev lint
 	$(BIN)/pytest
+
+# Hundreds of kills, browsers, clusters, other languages' tools: what is missing is skipped and named.
+test-long: .venv/dev
+	$(BIN)/pip install --quiet --editable '.[local,dev,ray]'
+	$(BIN)/pytest -m long
 
 check: .venv/dev lint quick
 
