@@ -166,6 +166,11 @@ def _check_prompts(settings: Settings) -> None:
 def _check_instruction(run: Run, instruction: str) -> None:
     if not instruction.strip():
         raise UsageError("The instruction is empty. Say what is to be done next.")
+    if "." not in run.id and run.of_kind("run_started")[0].data["settings"]["attempts"] > 1:
+        raise UsageError(
+            f"Run {run.id} made several attempts, each with a conversation of its own.\n"
+            f'Continue one of them: agent continue {run.id}.1 "..."'
+        )
     if not run.of_kind("response"):
         raise UsageError(f"Run {run.id} has not begun to work. Go on with: agent resume {run.id}")
 

@@ -18,10 +18,10 @@ import pytest
 from reapair.agent.demo import CONTEXT_TOKENS, ISSUE, MODEL, unpack
 from reapair.agent.events import Event
 from reapair.agent.result import ExitReason, Result, Verdict
-from reapair.agent.run import read_events
+from reapair.agent.run import Run, read_events
 from reapair.agent.serve.keep import EmbeddedServer
 from reapair.agent.settings import Settings
-from reapair.agent.solve import solve
+from reapair.agent.solve import UsageError, resume, solve
 from support.scripted_server import ScriptedServer
 from support.seeds import attempt_of, by_attempt
 from support.tasks import Edit, Task, own_tasks, script, turn
@@ -109,6 +109,14 @@ def test_the_attempt_that_is_right_is_chosen(calc: Task, tmp_path: Path) -> None
     assert [path.parent.name for path in result.directory.parent.glob("*/baseline.json")] == [
         result.run_id
     ]
+    with pytest.raises(UsageError, match="several attempts"):
+        resume(Run(result.directory, result.run_id), instruction="More.")
+    one = f"{result.run_id}.1"
+    with ScriptedServer([turn("submit", summary="Again.")] * 3) as server:
+        again = resume(
+            Run(result.directory.with_name(one), one), instruction="More.", base_url=server.base_url
+        )
+    assert (again.run_id, again.verdict) == (one, Verdict.REGRESSION_FREE)
 
 
 @pytest.mark.engine
