@@ -10,6 +10,12 @@ from importlib.util import find_spec
 import langsmith.run_helpers  # noqa: F401
 import openai  # noqa: F401
 import pytest
+from hypothesis import settings
+
+# Where everything is required, a commit is judged by the same examples each time.
+settings.register_profile("required", derandomize=True)
+if os.environ.get("REAPAIR_REQUIRE") == "all":
+    settings.load_profile("required")
 
 
 def require(name: str, available: bool, reason: str) -> None:
