@@ -235,8 +235,8 @@ def test_secrets_and_places_stay_here(tmp_path: Path) -> None:
         assert "me:secret" not in said
         assert str(tmp_path) not in said
         assert HIDDEN in said
-    scrubber = Scrubber("/home/grace/work/thing")
-    assert scrubber.text("/home/grace/work/thing/a.py and /home/grace/.netrc, grace") == (
+    scrubber = Scrubber("/home/grace/code/thing")
+    assert scrubber.text("/home/grace/code/thing/a.py and /home/grace/.netrc, grace") == (
         "/repository/a.py and ~/.netrc, user"
     )
     assert scrubber.text("disgrace src/a.py") == "disgrace src/a.py"
