@@ -7,8 +7,8 @@ settings and the like are taken back first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -187,15 +187,8 @@ class Grader:
         if patch.strip() and (problem := self._snapshot.apply(sandbox, patch)):
             raise ValueError(problem)
 
-    @contextmanager
-    def _fresh(self) -> Iterator[Sandbox]:
-        sandbox = self._prepared.engine.sandbox(self._prepared.environment, "grade")
-        try:
-            sandbox.start()
-            self._snapshot.load(sandbox)
-            yield sandbox
-        finally:
-            sandbox.close()
+    def _fresh(self) -> AbstractContextManager[Sandbox]:
+        return self._prepared.sandbox(self._snapshot, "grade")
 
 
 def _named_tricks(changes: list[Change]) -> dict[str, str]:

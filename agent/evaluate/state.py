@@ -15,16 +15,7 @@ from reapair.sandbox.docker_engine import DockerEngine
 from reapair.sandbox.hostgit import Repository
 from reapair.sandbox.instance_image import write_state
 from reapair.sandbox.safegit import SAFE_ENVIRONMENT, GitError, run_git
-
-_IDENTITY = {
-    "GIT_AUTHOR_NAME": "agent",
-    "GIT_AUTHOR_EMAIL": "agent@localhost",
-    "GIT_COMMITTER_NAME": "agent",
-    "GIT_COMMITTER_EMAIL": "agent@localhost",
-    # A fixed time gives the same state the same commit, and so the same environment image.
-    "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
-    "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
-}
+from reapair.sandbox.tree import Tree, write_files
 
 _TESTS_REMOVED = b"Remove F2P Tests"
 """Subject of the commit by which SWE-smith's mirrors hide the tests."""
@@ -51,14 +42,14 @@ def make_state(
     Raises InstanceError when the state can't be had.
     """
     place.mkdir(parents=True)
-    _git(place, "init", "--quiet", "--template=", "--initial-branch=main")
+    tree = Tree(place)
     clone = _clone_of(instance, clones)
     if instance.archive and instance.schema_name != "harbor":
         _unpack(instance.archive, instance.top, place)
     elif clone:
         _check_out(instance, place, clone, hide=hide)
     elif instance.image:
-        _take_from_image(instance, place, kind)
+        _take_from_image(instance, tree, kind)
     else:
         raise InstanceError(
             f"{instance.id}: no archive, no image, and no clone of {instance.repo} "
@@ -67,8 +58,7 @@ def make_state(
     if hide:
         _hide_tests(instance, place)
     # Ignored files and all: the state is what the task says.
-    _git(place, "add", "--all", "--force")
-    _git(place, "commit", "--quiet", "--no-verify", "--allow-empty", "--message=Initial commit")
+    tree.commit()
     return place
 
 
@@ -116,34 +106,29 @@ def _clone_of(instance: Instance, clones: Path | None) -> Path | None:
 
 
 def _check_out(instance: Instance, place: Path, git_dir: Path, *, hide: bool) -> None:
-    """Write a revision's files. Not by `git archive`: attributes can leave files out of that."""
+    """Write a revision's files."""
     revision = instance.base_commit
-    index = place.with_name(place.name + ".index")
-    variables = {"GIT_DIR": str(git_dir), "GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(place)}
     try:
         if instance.schema_name == "swe-smith":
             revision = _smith_revision(git_dir, revision, hide=hide)
-        run_git(("read-tree", f"{revision}^{{commit}}"), SAFE_ENVIRONMENT | variables, place)
-        run_git(("checkout-index", "--all", "--force"), SAFE_ENVIRONMENT | variables, place)
+        write_files(git_dir, f"{revision}^{{commit}}", place)
     except GitError as error:
         raise InstanceError(f"{instance.id}: {git_dir} has no {revision}.") from error
-    finally:
-        index.unlink(missing_ok=True)
 
 
-def _take_from_image(instance: Instance, place: Path, kind: SandboxKind) -> None:
+def _take_from_image(instance: Instance, tree: Tree, kind: SandboxKind) -> None:
     """Write the files that the instance's image holds, with the bug where that is not in them."""
     engine = DockerEngine("podman" if kind == "podman" else "docker", instance.image, as_built=True)
-    packed = place.with_name(place.name + ".tar")
+    packed = tree.place.with_name(tree.place.name + ".tar")
     with packed.open("wb") as file:
         write_state(engine.connect, engine.instance_image(), instance.id, file)
-    _unpack(packed, ".", place)
+    _unpack(packed, ".", tree.place)
     packed.unlink()
     if not instance.bug_patch:
         return
     # The image is the repository's, not the instance's: its tree is the one without the bug.
     try:
-        _git(place, "apply", "--whitespace=nowarn", "-", stdin=instance.bug_patch.encode())
+        tree.apply(instance.bug_patch.encode())
     except GitError as error:
         raise InstanceError(
             f"{instance.id}: its bug does not apply to {instance.image}: {error.detail}"
@@ -163,8 +148,3 @@ def _smith_revision(git_dir: Path, branch: str, *, hide: bool) -> str:
             continue
         return f"{name}~1" if not hide and subject.startswith(_TESTS_REMOVED) else name
     return branch
-
-
-def _git(place: Path, *arguments: str, stdin: bytes = b"") -> None:
-    environment = SAFE_ENVIRONMENT | _IDENTITY | {"GIT_DIR": str(place / ".git")}
-    run_git(arguments, environment | {"GIT_WORK_TREE": str(place)}, place, stdin)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from reapair.agent.environment import prepare
 from reapair.agent.settings import Settings
 from reapair.agent.tasks.bugs import Bug, bugs, is_product
-from reapair.agent.tasks.tree import Tree
 from reapair.agent.tasks.write import write_task
-from reapair.sandbox import Sandbox, SandboxError
+from reapair.sandbox import SandboxError
 from reapair.sandbox.hostgit import GitStore
 from reapair.sandbox.snapshot import Snapshot
+from reapair.sandbox.tree import Tree, write_files
 from reapair.tools import TestReport, TestRunner, is_test_file
 
 TRIES = 12
@@ -93,9 +90,8 @@ class _Suite:
 
     def unpack(self, place: Path) -> list[str]:
         """Write the repository's files to a directory and return their paths."""
-        packed = self._store.git("archive", "--format=tar", self._snapshot.tree)
-        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-            tar.extractall(place, filter="data")
+        place.mkdir()
+        write_files(self._store.directory, self._snapshot.tree, place)
         listed = self._store.git("ls-tree", "-r", "-z", "--name-only", self._snapshot.tree)
         return sorted(name for name in listed.decode("utf-8", "replace").split("\0") if name)
 
@@ -152,17 +148,7 @@ class _Suite:
             return tree.diff(first, tree.commit({bug.file: bug.text.encode()}))
 
     def _run(self, patch: bytes) -> TestReport:
-        with self._fresh() as sandbox:
+        with self._prepared.sandbox(self._snapshot, "tasks") as sandbox:
             if problem := self._snapshot.apply(sandbox, patch):
                 raise SandboxError(f"A bug's patch does not apply: {problem}.")
             return self._runner.run(sandbox, "all", self._timeout)
-
-    @contextmanager
-    def _fresh(self) -> Iterator[Sandbox]:
-        sandbox = self._prepared.engine.sandbox(self._prepared.environment, "tasks")
-        try:
-            sandbox.start()
-            self._snapshot.load(sandbox)
-            yield sandbox
-        finally:
-            sandbox.close()

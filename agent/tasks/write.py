@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.tasks.bugs import Bug
-from reapair.agent.tasks.tree import Tree
+from reapair.sandbox.tree import Tree
 from reapair.tools import clip
 from reapair.tools.source import parse_python
 

@@ -119,10 +119,10 @@ class Runner(Protocol):
 
     name: str
     selects_names: bool
-    any_command: bool
-    output_limit: int
-    recorder: str
-    preparation: str
+    any_command: bool = False
+    output_limit: int = 1024 * 1024
+    recorder: str = "pytest_recorder.py"
+    preparation: str = PLACE_RECORDER
 
     def takes(self, command: str, tree: Tree) -> bool:
         """Tell whether the command ends in a runner of this family."""

@@ -7,7 +7,7 @@ import shlex
 
 from reapair.tools.observation import clip, stable
 from reapair.tools.outcomes import FAILURE_LIMIT, Outcome, Status
-from reapair.tools.runners.base import PLACE_RECORDER, Finished, Request, Tree, only
+from reapair.tools.runners.base import Finished, Request, Runner, Tree, only
 
 _TEST = re.compile(r"\bcargo (?:\+\S+ )?test\b(?: --no-fail-fast\b)?")
 _QUIET = re.compile(r"(?<=\s)(?:-q|--quiet)(?=\s|$)")
@@ -23,15 +23,12 @@ _COMPILES_NOT = re.compile(r"^error(?:\[E\d+\])?: ", re.MULTILINE)
 _WORDS: dict[str, Status] = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}
 
 
-class Cargo:
+class Cargo(Runner):
     """`cargo test`. Ids are `src/lib.rs::module::name`; a workspace puts the crate before it."""
 
     name = "cargo test"
     selects_names = True
-    any_command = False
     output_limit = 32 * 1024 * 1024
-    recorder = "pytest_recorder.py"
-    preparation = PLACE_RECORDER
 
     def takes(self, command: str, tree: Tree) -> bool:  # noqa: ARG002
         """Tell whether the command calls `cargo test`."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from reapair.sandbox.base import WORKSPACE
 from reapair.tools.observation import clip, stable
 from reapair.tools.outcomes import FAILURE_LIMIT, Outcome, Status, cut_off
-from reapair.tools.runners.base import PLACE_RECORDER, Finished, Request, Tree, only
+from reapair.tools.runners.base import Finished, Request, Runner, Tree, only
 
 _TEST = re.compile(r"\bgo test\b")
 _HIDING = re.compile(r"\s-(?:json|failfast)\b(?:=\S+)?")
@@ -34,15 +34,12 @@ class _Event(BaseModel):
     output: str = Field("", alias="Output")
 
 
-class Go:
+class Go(Runner):
     """`go test`. Ids are `folder::TestName/subtest`, the folder relative to the repository."""
 
     name = "go test"
     selects_names = True
-    any_command = False
     output_limit = 32 * 1024 * 1024
-    recorder = "pytest_recorder.py"
-    preparation = PLACE_RECORDER
 
     def takes(self, command: str, tree: Tree) -> bool:  # noqa: ARG002
         """Tell whether the command calls `go test`."""

@@ -7,7 +7,7 @@ import shlex
 
 from reapair.tools.observation import clip, stable
 from reapair.tools.outcomes import FAILURE_LIMIT, Outcome
-from reapair.tools.runners.base import PLACE_RECORDER, Finished, Request, Tree, only
+from reapair.tools.runners.base import Finished, Request, Runner, Tree, only
 from reapair.tools.runners.junit import outcome_of
 
 _MAVEN = re.compile(r"(?<![\w-])(?:\./|/)?(?:mvnw?|mvnd)(?=\s)")
@@ -28,7 +28,7 @@ _NOISE = re.compile(
 )
 
 
-class Java:
+class Java(Runner):
     """Maven and Gradle. Ids are `package.Class::method`.
 
     Reports of earlier runs are deleted first, so that what is read was written by this one.
@@ -36,10 +36,6 @@ class Java:
 
     name = "Maven or Gradle"
     selects_names = True
-    any_command = False
-    output_limit = 1024 * 1024
-    recorder = "pytest_recorder.py"
-    preparation = PLACE_RECORDER
 
     def takes(self, command: str, tree: Tree) -> bool:  # noqa: ARG002
         """Tell whether the command calls Maven or Gradle with a goal that runs tests."""

@@ -6,7 +6,7 @@ import re
 import shlex
 
 from reapair.tools.outcomes import Outcome, recorded
-from reapair.tools.runners.base import Finished, Request, Tree, only
+from reapair.tools.runners.base import Finished, Request, Runner, Tree, only
 
 _MANAGER = re.compile(
     r"\b(?:npm|pnpm|yarn|bun)(?: run(?:-script)?| -s| --silent| -q)* +"
@@ -39,13 +39,11 @@ _PREPARATION = (
 )
 
 
-class Node:
+class Node(Runner):
     """The runners of JavaScript. Ids are `path::describe > test`."""
 
     name = "a JavaScript runner"
     selects_names = True
-    any_command = False
-    output_limit = 1024 * 1024
     recorder = "runners/node_recorder.cjs"
     preparation = _PREPARATION
 

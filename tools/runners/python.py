@@ -6,7 +6,7 @@ import re
 import shlex
 
 from reapair.tools.outcomes import Outcome, recorded, unittest_outcome, verbose_outcome
-from reapair.tools.runners.base import PLACE_RECORDER, Finished, Request, Tree
+from reapair.tools.runners.base import Finished, Request, Runner, Tree
 from reapair.tools.runners.tap import tap_outcome
 
 _SUMMARY = re.compile(
@@ -15,7 +15,7 @@ _SUMMARY = re.compile(
 _COUNT = re.compile(r"(\d+) (passed|failed|error|xpassed|subtests? passed|subtests? failed)")
 
 
-class Python:
+class Python(Runner):
     """pytest and unittest, called directly, by tox, nox, make or a script.
 
     It takes every command: what starts no pytest is read as any command's output is, by unittest's
@@ -25,9 +25,6 @@ class Python:
     name = "pytest"
     selects_names = False
     any_command = True
-    output_limit = 1024 * 1024
-    recorder = "pytest_recorder.py"
-    preparation = PLACE_RECORDER
 
     def takes(self, command: str, tree: Tree) -> bool:  # noqa: ARG002
         """Take everything that no other family has taken."""

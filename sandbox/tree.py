@@ -13,7 +13,7 @@ _FIXED = {
     "GIT_AUTHOR_EMAIL": "agent@localhost",
     "GIT_COMMITTER_NAME": "agent",
     "GIT_COMMITTER_EMAIL": "agent@localhost",
-    # The same files give the same commit.
+    # The same files give the same commit, and so the same environment image.
     "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
     "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
 }
@@ -41,10 +41,28 @@ class Tree:
         self._git("commit", "--quiet", "--no-verify", "--allow-empty", "--message=Initial commit")
         return self._git("rev-parse", "HEAD").decode().strip()
 
+    def apply(self, patch: bytes) -> None:
+        """Change the files by a patch. Raises GitError when it does not apply."""
+        self._git("apply", "--whitespace=nowarn", "-", stdin=patch)
+
     def diff(self, before: str, after: str) -> bytes:
         """Return the patch from one commit to another."""
         flags = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--binary")
         return self._git("diff", *flags, before, after)
 
-    def _git(self, *arguments: str) -> bytes:
-        return run_git(arguments, self._variables, self.place)
+    def _git(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        return run_git(arguments, self._variables, self.place, stdin)
+
+
+def write_files(git_dir: Path, revision: str, place: Path) -> None:
+    """Write the files of a commit or tree into a directory that is there. Raises GitError.
+
+    Not by `git archive`: attributes can leave files out of that, and rewrite others.
+    """
+    index = place.with_name(place.name + ".index")
+    variables = {"GIT_DIR": str(git_dir), "GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(place)}
+    try:
+        for arguments in (("read-tree", revision), ("checkout-index", "--all", "--force")):
+            run_git(arguments, SAFE_ENVIRONMENT | variables, place)
+    finally:
+        index.unlink(missing_ok=True)
