@@ -247,8 +247,8 @@ class Result(BaseModel):
         """The conversation as the model has it at the end; of several attempts the chosen one's."""
         if self._memory:
             return self._memory[1]
-        from reapair.agent.context import History
-        from reapair.agent.run import read_events
+        from reapair.agent.log.event_log import read_events
+        from reapair.agent.loop.conversation import History
 
         place = self.directory
         if self.choice:

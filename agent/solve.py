@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from reapair.agent.cancel import Cancel, Stopped
-from reapair.agent.config import load_settings
-from reapair.agent.connect import connect
-from reapair.agent.events import Event, one_at_a_time
-from reapair.agent.finish import unfinished
-from reapair.agent.hiding import HIDDEN, public_url, secrets_of
+from reapair.agent.handover.finish import unfinished
+from reapair.agent.log.event_log import Run, RunError
+from reapair.agent.log.events import Event, one_at_a_time
+from reapair.agent.log.listing import remove
+from reapair.agent.log.redaction import HIDDEN, public_url, secrets_of
+from reapair.agent.log.turns import finished, follow_log, instruct
+from reapair.agent.loop.cancel import Cancel, Stopped
+from reapair.agent.loop.session import Session
+from reapair.agent.model.connect import connect
 from reapair.agent.model.types import Model
 from reapair.agent.result import ExitReason, Result
-from reapair.agent.run import Run, RunError
-from reapair.agent.runs import remove
-from reapair.agent.session import Session
-from reapair.agent.settings import Settings
-from reapair.agent.turns import finished, follow_log, instruct
-from reapair.agent.workspace import Workspace
+from reapair.agent.settings.settings import Settings
+from reapair.agent.settings.sources import load_settings
+from reapair.agent.workspace.workspace import Workspace
 from reapair.prompts import Prompts, PromptsError
 from reapair.sandbox import SandboxError
-from reapair.sandbox.own import OwnEngine
+from reapair.sandbox.callers_engine import OwnEngine
 from reapair.tools import Tool
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _drive(
     _check_tools(session)
     if settings.attempts == 1:
         return _bring_to_end(session, lambda: _invoke(session, instruction))
-    from reapair.agent.attempts import Attempts
+    from reapair.agent.attempts.attempts import Attempts
     from reapair.agent.model.client import Client
 
     if not isinstance(model, Client):
@@ -309,7 +309,7 @@ def _invoke(session: Session, instruction: str | None = None) -> None:
     from langchain_core.runnables.config import var_child_runnable_config
     from langsmith.run_helpers import tracing_context
 
-    from reapair.agent.graph import build
+    from reapair.agent.loop.graph import build
 
     config = {"configurable": {"thread_id": session.run.id}, "recursion_limit": RECURSION_LIMIT}
     checkpointer = _checkpointer(session.run.private_file("checkpoint.sqlite"))

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from reapair.agent.demo import CONTEXT_TOKENS, ISSUE, MODEL, unpack
 from reapair.agent.result import Result
 from reapair.agent.serve.keep import EmbeddedServer
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 from support.scripted_server import ScriptedServer
 from support.seeds import by_attempt

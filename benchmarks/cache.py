@@ -29,7 +29,7 @@ from reapair.agent.model.reply import RawCall, Reply
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import Answer, Message, Progress, RequestOptions, Server, Usage
 from reapair.agent.serve.keep import EmbeddedServer
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 from support.tasks import own_tasks
 

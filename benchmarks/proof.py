@@ -22,10 +22,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from reapair.agent.run import Run
-from reapair.agent.settings import Settings
-from reapair.agent.verify import verify
-from reapair.agent.workspace import Workspace
+from reapair.agent.log.event_log import Run
+from reapair.agent.proof.verify import verify
+from reapair.agent.settings.settings import Settings
+from reapair.agent.workspace.workspace import Workspace
 from support.tasks import Edit, Task, commit, own_tasks, shared_task
 
 OWN_TESTS = {

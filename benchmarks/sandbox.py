@@ -22,11 +22,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, cast
 
 from reapair.sandbox.base import Sandbox, SandboxError
-from reapair.sandbox.docker import DockerSandbox
-from reapair.sandbox.docker_engine import DockerEngine
-from reapair.sandbox.docker_exec import run_once
+from reapair.sandbox.command_limits import Guard
+from reapair.sandbox.containers.docker import DockerSandbox
+from reapair.sandbox.containers.docker_engine import DockerEngine
+from reapair.sandbox.containers.docker_exec import run_once
 from reapair.sandbox.engines import choose
-from reapair.sandbox.guard import Guard
 from reapair.sandbox.output import HeadTail
 
 PAYLOAD = 64 * 2**20

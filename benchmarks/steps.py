@@ -28,7 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from reapair.sandbox.docker_engine import DockerEngine
+from reapair.sandbox.containers.docker_engine import DockerEngine
 from support import scripted_server
 from support.tasks import own_tasks, turn
 

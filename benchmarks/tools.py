@@ -22,7 +22,7 @@ from io import BytesIO
 from pathlib import Path
 
 from reapair.sandbox.base import Sandbox
-from reapair.sandbox.local import LocalSandbox
+from reapair.sandbox.host.no_sandbox import LocalSandbox
 from reapair.tools.base import Toolbox
 from reapair.tools.code.cache import Cache
 from reapair.tools.code.index import Index

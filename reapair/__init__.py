@@ -11,18 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reapair.agent.api import Agent, Stream, grade
-    from reapair.agent.cancel import Cancel
-    from reapair.agent.compose import as_graph
-    from reapair.agent.config import SettingsError, load_settings
-    from reapair.agent.evaluate.grade import Grade
-    from reapair.agent.evaluate.instances import Instance, read_instances
-    from reapair.agent.events import Event
+    from reapair.agent.lab.evaluate.grade import Grade
+    from reapair.agent.lab.evaluate.instances import Instance, read_instances
+    from reapair.agent.lab.stepwise import Observed, StepEnvironment
+    from reapair.agent.log.events import Event
+    from reapair.agent.loop.cancel import Cancel
     from reapair.agent.model.types import Model, ModelError
     from reapair.agent.result import Evidence, ExitReason, Result, Verdict
-    from reapair.agent.settings import Settings
+    from reapair.agent.settings.settings import Settings
+    from reapair.agent.settings.sources import SettingsError, load_settings
     from reapair.agent.solve import UsageError, resume, solve
-    from reapair.agent.stepwise import Observed, StepEnvironment
+    from reapair.agent.surfaces.api import Agent, Stream, grade
+    from reapair.agent.surfaces.compose import as_graph
     from reapair.sandbox.base import ExecResult, Sandbox, SandboxError
     from reapair.tools import Tool, tool
 
@@ -58,18 +58,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "agent.api": ("Agent", "Stream", "grade"),
-    "agent.cancel": ("Cancel",),
-    "agent.compose": ("as_graph",),
-    "agent.config": ("SettingsError", "load_settings"),
-    "agent.evaluate.grade": ("Grade",),
-    "agent.evaluate.instances": ("Instance", "read_instances"),
-    "agent.events": ("Event",),
+    "agent.surfaces.api": ("Agent", "Stream", "grade"),
+    "agent.loop.cancel": ("Cancel",),
+    "agent.surfaces.compose": ("as_graph",),
+    "agent.settings.sources": ("SettingsError", "load_settings"),
+    "agent.lab.evaluate.grade": ("Grade",),
+    "agent.lab.evaluate.instances": ("Instance", "read_instances"),
+    "agent.log.events": ("Event",),
     "agent.model.types": ("Model", "ModelError"),
     "agent.result": ("Evidence", "ExitReason", "Result", "Verdict"),
-    "agent.settings": ("Settings",),
+    "agent.settings.settings": ("Settings",),
     "agent.solve": ("UsageError", "resume", "solve"),
-    "agent.stepwise": ("Observed", "StepEnvironment"),
+    "agent.lab.stepwise": ("Observed", "StepEnvironment"),
     "sandbox.base": ("ExecResult", "Sandbox", "SandboxError"),
     "tools": ("Tool", "tool"),
 }

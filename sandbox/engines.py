@@ -50,13 +50,13 @@ def choose(
 
 def _engine(kind: Kind, image: str | None, *, as_built: bool) -> Engine:
     if kind in {"docker", "podman"}:
-        from reapair.sandbox.docker_engine import DockerEngine
+        from reapair.sandbox.containers.docker_engine import DockerEngine
 
         return DockerEngine(kind, image, as_built=as_built)
     if image:
         raise SandboxError("an image needs docker or podman.")
-    from reapair.sandbox.bubblewrap import BubblewrapSandbox
-    from reapair.sandbox.hosted import HostedEngine
-    from reapair.sandbox.local import LocalSandbox
+    from reapair.sandbox.host.bubblewrap import BubblewrapSandbox
+    from reapair.sandbox.host.directory_sandbox import HostedEngine
+    from reapair.sandbox.host.no_sandbox import LocalSandbox
 
     return HostedEngine(BubblewrapSandbox if kind == "bubblewrap" else LocalSandbox)

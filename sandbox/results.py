@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reapair.sandbox.base import ExecResult
-from reapair.sandbox.guard import Stop
+from reapair.sandbox.command_limits import Stop
 from reapair.sandbox.output import HeadTail
 
 _LONGEST = 128 * 1024 - 1

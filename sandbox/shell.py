@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 from reapair.sandbox.base import WORKSPACE, Sandbox, SandboxError
-from reapair.sandbox.docker import DockerSandbox
-from reapair.sandbox.docker_exec import USER
-from reapair.sandbox.hosted import HostedSandbox
+from reapair.sandbox.containers.docker import DockerSandbox
+from reapair.sandbox.containers.docker_exec import USER
+from reapair.sandbox.host.directory_sandbox import HostedSandbox
 from reapair.sandbox.limits import COMMAND_ENVIRONMENT
 
 

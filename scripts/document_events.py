@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from reapair.agent.events import VERSION, Event
-from reapair.agent.formats import MODELS
+from reapair.agent.log.events import VERSION, Event
+from reapair.agent.log.formats import MODELS
 
 HEAD = """# The event log
 
-<!-- Made by scripts/document_events.py from agent/formats.py: change it there. -->
+<!-- Made by scripts/document_events.py from agent/log/formats.py: change it there. -->
 
 Each run keeps its whole story in `events.jsonl`, one JSON object a line, in ASCII; nothing in it is
 ever changed. `agent show RUN --json` prints it, `agent solve --json` prints it while it grows. This

@@ -1,4 +1,4 @@
-"""Write the table of settings in docs/configuration.md from agent/settings.py.
+"""Write the table of settings in docs/configuration.md from agent/settings/settings.py.
 
 python scripts/document_settings.py [--check]
 """
@@ -23,9 +23,9 @@ def page(text: str) -> str:
 
 
 def _table() -> str:
-    from reapair.agent.settings import Settings
+    from reapair.agent.settings.settings import Settings
 
-    flags = (ROOT / "agent" / "cli" / "solve.py").read_text("utf-8")
+    flags = (ROOT / "agent/surfaces/cli/solve.py").read_text("utf-8")
     rows = ["| setting | flag | default | |", "|---|---|---|---|"]
     meanings = _meanings()
     for name, field in Settings.model_fields.items():
@@ -39,7 +39,7 @@ def _table() -> str:
 
 def _meanings() -> dict[str, str]:
     """Return the string that stands below each field."""
-    tree = ast.parse((ROOT / "agent" / "settings.py").read_text("utf-8"))
+    tree = ast.parse((ROOT / "agent/settings/settings.py").read_text("utf-8"))
     found: dict[str, str] = {}
     for block in ast.walk(tree):
         if isinstance(block, ast.ClassDef):

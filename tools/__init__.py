@@ -18,16 +18,16 @@ from reapair.tools.base import (
 from reapair.tools.bash import Bash
 from reapair.tools.edit import Edit
 from reapair.tools.files import is_test_file
-from reapair.tools.function import tool
 from reapair.tools.observation import clip, stable
-from reapair.tools.outcomes import Status
-from reapair.tools.progress import Progress
+from reapair.tools.profiles.from_function import tool
 from reapair.tools.read import Read
 from reapair.tools.run_tests import RunTests
 from reapair.tools.search import Search
 from reapair.tools.submit import Submit, changed_files
 from reapair.tools.symbols import Symbols
-from reapair.tools.testing import TestReport, TestRunner
+from reapair.tools.testing.test_memory import Progress
+from reapair.tools.testing.test_outcomes import Status
+from reapair.tools.testing.test_runner import TestReport, TestRunner
 
 __all__ = [
     "Observation",
@@ -64,7 +64,7 @@ def profile_tools(
     """Return the tools of a profile, in the order offered; see `standard_tools`."""
     if profile == "standard":
         return standard_tools(test_runner, baseline, diff)
-    from reapair.tools.swe_smith import Editor, PlainSubmit
+    from reapair.tools.profiles.swe_smith import Editor, PlainSubmit
 
     submit = Submit(Progress(diff), asks_for_tests=False)
     if profile == "bash":

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from reapair.sandbox.base import Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
+from reapair.tools.edit_matching.matching import NoMatch, Replacement, SeveralMatches, find
 from reapair.tools.files import (
     TextFile,
     decode,
@@ -16,7 +17,6 @@ from reapair.tools.files import (
     relative,
     split_lines,
 )
-from reapair.tools.matching import NoMatch, Replacement, SeveralMatches, find
 from reapair.tools.observation import clip_line, count, listed, numbered
 from reapair.tools.source import is_python, syntax_errors
 

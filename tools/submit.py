@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import Field
 
 from reapair.sandbox.base import Sandbox
-from reapair.sandbox.gitdiff import parse, split
+from reapair.sandbox.git.patch import parse, split
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
 from reapair.tools.files import is_test_file
 from reapair.tools.observation import clip, listed
-from reapair.tools.progress import Progress, fingerprint
+from reapair.tools.testing.test_memory import Progress, fingerprint
 
 DIFF_LIMIT = 8_000
 """Bytes of the diff shown for review."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 from reapair.agent.demo import CONTEXT_TOKENS, ISSUE, MODEL, unpack
-from reapair.agent.events import Event
+from reapair.agent.log.events import Event
 from reapair.agent.result import Result
 from reapair.agent.serve.keep import EmbeddedServer
-from reapair.agent.settings import SandboxKind, Settings
+from reapair.agent.settings.settings import SandboxKind, Settings
 from reapair.agent.solve import solve
 from reapair.sandbox import SandboxError, choose
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.model.connection import server_root
-from reapair.agent.model.memo import PerMessage
+from reapair.agent.model.per_message_cache import PerMessage
 from reapair.agent.model.reply import Reply
 from reapair.agent.model.request import prompt
 from reapair.agent.model.types import Message, Server, Usage

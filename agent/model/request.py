@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reapair.agent.model import control
-from reapair.agent.model.memo import PerMessage
+from reapair.agent.model import control_tokens as control
+from reapair.agent.model.per_message_cache import PerMessage
 from reapair.agent.model.types import Message, RequestOptions, Server
 
 Rendering = PerMessage[Message]

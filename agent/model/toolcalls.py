@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reapair.agent.model import control
+from reapair.agent.model import control_tokens as control
 from reapair.agent.model.reply import RawCall
 from reapair.agent.model.types import ToolCall
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from reapair.agent.proof.support import is_support
 from reapair.sandbox import Sandbox
-from reapair.sandbox.gitdiff import parse, split
+from reapair.sandbox.git.patch import parse, split
 from reapair.tools.files import decode, read_many
 
 _HUNK = re.compile(rb"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")

@@ -14,9 +14,9 @@ from reapair.agent.proof.suites import run_each
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reapair.agent.workspace import Workspace
+    from reapair.agent.workspace.workspace import Workspace
     from reapair.sandbox import Sandbox
-    from reapair.sandbox.snapshot import Snapshot
+    from reapair.sandbox.git.snapshot import Snapshot
     from reapair.tools import TestReport
 
 Side = Literal["untouched", "patched", "tests", "whole"]

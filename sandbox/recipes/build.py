@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from reapair.sandbox.base import SandboxError
+from reapair.sandbox.containers.prune import IMAGE_LABEL
 from reapair.sandbox.limits import Limits
-from reapair.sandbox.prune import IMAGE_LABEL
 from reapair.sandbox.recipes.devcontainer import Build
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-    from reapair.sandbox.docker_engine import DockerEngine
+    from reapair.sandbox.containers.docker_engine import DockerEngine
     from reapair.sandbox.recipes.files import SnapshotFiles
 
 CONTEXT_LIMIT = 256 * 1024 * 1024

@@ -8,8 +8,8 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from reapair.sandbox.hostgit import GitStore
-from reapair.sandbox.safegit import GitError
+from reapair.sandbox.git.repository import GitStore
+from reapair.sandbox.git.run_git import GitError
 
 FILE_LIMIT = 16 * 1024 * 1024
 """Bytes above which a file is not there for us."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from reapair.sandbox.hostgit import AGENT
+from reapair.sandbox.git.repository import AGENT
 from reapair.sandbox.limits import HOME, TMP
 
 MANIFEST_LIMIT = 1024 * 1024

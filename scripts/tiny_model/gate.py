@@ -21,13 +21,13 @@ from template import render
 from variants import VARIANTS, Conditions, Varied, conditions
 
 from reapair.agent import demo
-from reapair.agent.events import Event
+from reapair.agent.log.events import Event
 from reapair.agent.model import request
 from reapair.agent.model.client import Client
 from reapair.agent.model.servers import detect
 from reapair.agent.result import INFRASTRUCTURE, Result, Verdict
 from reapair.agent.serve.keep import EmbeddedServer
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 
 RANDOM = Path(__file__).parents[2] / "tests/data/random.gguf"

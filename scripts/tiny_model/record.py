@@ -17,7 +17,7 @@ from typing import Any
 from episode import MISTYPED_KINDS, PLAIN, STEPS, Step, mistyped
 
 from reapair.agent import demo
-from reapair.agent.events import Event
+from reapair.agent.log.events import Event
 from reapair.agent.model.types import (
     Answer,
     Message,
@@ -28,7 +28,7 @@ from reapair.agent.model.types import (
     ToolCall,
 )
 from reapair.agent.result import Result, Verdict
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from reapair.agent.demo import CONTEXT_TOKENS, ISSUE, MODEL, unpack
-from reapair.agent.events import Event
+from reapair.agent.log.event_log import Run, read_events
+from reapair.agent.log.events import Event
 from reapair.agent.result import ExitReason, Result, Verdict
-from reapair.agent.run import Run, read_events
 from reapair.agent.serve.keep import EmbeddedServer
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import UsageError, resume, solve
 from support.scripted_server import ScriptedServer
 from support.seeds import attempt_of, by_attempt

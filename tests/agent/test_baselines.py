@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.baselines import kept
+from reapair.agent.workspace.baseline_cache import kept
 from reapair.tools import TestReport
 
 REPORT = TestReport({"tests/test_a.py::test_b": "passed"}, command="python -m pytest")

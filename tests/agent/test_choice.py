@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.choice import Entry, changed_lines, choose, is_good_enough, substance
+from reapair.agent.attempts.selection import Entry, changed_lines, choose, is_good_enough, substance
+from reapair.agent.log.event_log import Run
 from reapair.agent.result import Evidence, ExitReason, Reproduction, Result, Verdict
-from reapair.agent.run import Run
-from reapair.agent.settings import Settings
-from reapair.agent.workspace import Workspace
-from reapair.sandbox.hostgit import GitStore
-from reapair.sandbox.snapshot import Snapshot
+from reapair.agent.settings.settings import Settings
+from reapair.agent.workspace.workspace import Workspace
+from reapair.sandbox.git.repository import GitStore
+from reapair.sandbox.git.snapshot import Snapshot
 from support.tasks import Task, own_tasks
 
 DIVISOR = "(len(values) - 1)"

@@ -40,7 +40,7 @@ def calc(tmp_path: Path) -> Task:
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     probe = (
-        "import sys, reapair.agent.cli as cli\n"
+        "import sys, reapair.agent.surfaces.cli as cli\n"
         "try: cli.app(['--help'])\n"
         "except SystemExit: pass\n"
         "print([m for m in ('langgraph', 'openai', 'docker', 'jinja2', 'pydantic') "

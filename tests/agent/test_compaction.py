@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reapair.agent.compaction import OPENING, plan
+from reapair.agent.loop.compaction import OPENING, plan
 from reapair.agent.result import ExitReason, Verdict
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 from support.scripted_server import ScriptedServer
 from support.tasks import own_tasks, script, turn

@@ -6,8 +6,8 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from reapair.agent.context import History, budget_notice
-from reapair.agent.run import Run
+from reapair.agent.log.event_log import Run
+from reapair.agent.loop.conversation import History, budget_notice
 
 
 def _call(call_id: str) -> dict[str, Any]:

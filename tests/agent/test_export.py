@@ -14,18 +14,18 @@ import jinja2
 import pytest
 from typer.testing import CliRunner
 
-from reapair.agent.cli import app
-from reapair.agent.evaluate.grade import Grade
-from reapair.agent.evaluate.records import Attempt, Record, write_record
-from reapair.agent.export.licence import spdx_name
-from reapair.agent.export.scrub import HIDDEN, Scrubber
-from reapair.agent.export.trajectory import read_trajectory
-from reapair.agent.model.control import encode
+from reapair.agent.lab.evaluate.grade import Grade
+from reapair.agent.lab.evaluate.records import Attempt, Record, write_record
+from reapair.agent.lab.export.licence import spdx_name
+from reapair.agent.lab.export.scrub import HIDDEN, Scrubber
+from reapair.agent.lab.export.trajectory import read_trajectory
+from reapair.agent.log.event_log import read_events
+from reapair.agent.model.control_tokens import encode
 from reapair.agent.result import ExitReason, Result
-from reapair.agent.run import read_events
 from reapair.agent.serve.gguf import read_metadata
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
+from reapair.agent.surfaces.cli import app
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
 from support.tasks import commit, script, turn

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.formats import MODELS
-from reapair.agent.hiding import public_url
-from reapair.agent.run import Run, RunError, read_events
-from reapair.agent.runs import summaries
-from reapair.agent.settings import Settings
+from reapair.agent.log.event_log import Run, RunError, read_events
+from reapair.agent.log.formats import MODELS
+from reapair.agent.log.listing import summaries
+from reapair.agent.log.redaction import public_url
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import resume, solve
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from reapair.agent.events import Event
-from reapair.agent.guidance import FIRST_BYTES, LATER_BYTES, Guidance
-from reapair.agent.run import Run
-from reapair.agent.settings import Settings
+from reapair.agent.log.event_log import Run
+from reapair.agent.log.events import Event
+from reapair.agent.loop.agents_md import FIRST_BYTES, LATER_BYTES, Guidance
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import resume, solve
 from reapair.prompts import render
-from reapair.sandbox.hostgit import GitStore
+from reapair.sandbox.git.repository import GitStore
 from support.scripted_server import ScriptedServer
 from support.tasks import commit, own_tasks, turn
 

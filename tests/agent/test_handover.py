@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reapair.agent.handover import (
+from reapair.agent.handover.git_handover import (
     SLUG_LIMIT,
     HandoverError,
     apply_to_work_tree,

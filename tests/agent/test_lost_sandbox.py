@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reapair.agent.result import ExitReason, Result
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 from support.scripted_server import ScriptedServer
 from support.tasks import own_tasks, script, turn

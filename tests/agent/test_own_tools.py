@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from reapair.agent.log.event_log import Run
 from reapair.agent.result import ExitReason
-from reapair.agent.run import Run
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import UsageError, resume, solve
 from reapair.sandbox.base import Sandbox
 from reapair.tools import tool

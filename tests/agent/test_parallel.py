@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from reapair.agent.log.event_log import read_events
 from reapair.agent.result import Result
-from reapair.agent.run import read_events
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer

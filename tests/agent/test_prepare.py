@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from conftest import require
 
-from reapair.agent.prepare import Preparation, prepare
+from reapair.agent.log.event_log import Run
 from reapair.agent.result import Verdict
-from reapair.agent.run import Run
-from reapair.agent.settings import SandboxKind, Settings
+from reapair.agent.settings.settings import SandboxKind, Settings
 from reapair.agent.solve import UsageError, solve
-from reapair.agent.workspace import Workspace
+from reapair.agent.surfaces.prepare import Preparation, prepare
+from reapair.agent.workspace.workspace import Workspace
 from reapair.sandbox import SandboxError, choose
-from reapair.sandbox.docker_engine import DockerEngine
-from reapair.sandbox.labels import PREFIX
+from reapair.sandbox.containers.docker_engine import DockerEngine
+from reapair.sandbox.containers.labels import PREFIX
 from support.repositories import make_repository
 from support.scripted_server import ScriptedServer
 from support.tasks import turn

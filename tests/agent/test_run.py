@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.run import Run, RunError
+from reapair.agent.log.event_log import Run, RunError
 
 
 def test_events_survive_reopening(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
 
 def test_a_run_has_one_owner_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
     hold = (
-        "import sys, pathlib; from reapair.agent.run import Run;"
+        "import sys, pathlib; from reapair.agent.log.event_log import Run;"
         f"run = Run(pathlib.Path({str(tmp_path / 'r')!r}), 'r');"
         "print('held', flush=True); sys.stdin.read()"
     )

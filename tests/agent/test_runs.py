@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.run import Run, RunError
-from reapair.agent.runs import clean, find, ids, summaries
+from reapair.agent.log.event_log import Run, RunError
+from reapair.agent.log.listing import clean, find, ids, summaries
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
 from support.tasks import own_tasks, script

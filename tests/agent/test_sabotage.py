@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from reapair.agent.log.event_log import Run
+from reapair.agent.proof.verify import UNREACHED, verify
 from reapair.agent.result import Evidence, Verdict
-from reapair.agent.run import Run
-from reapair.agent.settings import Settings
-from reapair.agent.verify import UNREACHED, verify
-from reapair.agent.workspace import Workspace
+from reapair.agent.settings.settings import Settings
+from reapair.agent.workspace.workspace import Workspace
 from reapair.tools import TestReport
 from support.repositories import git, make_repository, write
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.config import FILE_LIMIT, SettingsError, load, load_settings
-from reapair.agent.hiding import secrets_of
-from reapair.agent.settings import Settings
+from reapair.agent.log.redaction import secrets_of
+from reapair.agent.settings.settings import Settings
+from reapair.agent.settings.sources import FILE_LIMIT, SettingsError, load, load_settings
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.run import Run, read_events
+from reapair.agent.log.event_log import Run, read_events
 from reapair.agent.solve import resume
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.handover import to_branch
+from reapair.agent.handover.git_handover import to_branch
 from support.repositories import git, make_repository, write
 
 PATCH = (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reapair.agent.result import ExitReason, Result, Verdict
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import UsageError, solve
 from support.scripted_server import ScriptedServer
 from support.tasks import Task, own_tasks, script, shared_task, turn

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from conftest import require
 
-from reapair.agent.evaluate.evaluation import Plan, evaluate
-from reapair.agent.evaluate.instances import read_instances
-from reapair.agent.evaluate.state import make_state
-from reapair.agent.settings import Settings
-from reapair.agent.tasks.bugs import bugs, is_product
-from reapair.agent.tasks.make import TasksError, make_tasks
+from reapair.agent.lab.evaluate.evaluation import Plan, evaluate
+from reapair.agent.lab.evaluate.instances import read_instances
+from reapair.agent.lab.evaluate.state import make_state
+from reapair.agent.lab.tasks.bugs import bugs, is_product
+from reapair.agent.lab.tasks.make import TasksError, make_tasks
+from reapair.agent.settings.settings import Settings
 from support.proved import FAST
 from support.repositories import git, make_repository
 

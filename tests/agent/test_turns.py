@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from reapair.agent.cancel import Cancel
-from reapair.agent.fork import fork
+from reapair.agent.log.event_log import Run, RunError, read_events
+from reapair.agent.log.fork import fork
+from reapair.agent.log.listing import summaries
+from reapair.agent.loop.cancel import Cancel
 from reapair.agent.result import ExitReason, Result, Verdict
-from reapair.agent.run import Run, RunError, read_events
-from reapair.agent.runs import summaries
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import UsageError, resume, solve
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
@@ -238,8 +238,8 @@ def test_an_instruction_survives_a_compaction(calc: Task, tmp_path: Path) -> Non
     with ScriptedServer([*script(calc, calc.gold), *SECOND]) as server:
         first = begin(calc, server, tmp_path)
         second = again(first, instruction=words)
-    from reapair.agent.compaction import plan
-    from reapair.agent.context import History
+    from reapair.agent.loop.compaction import plan
+    from reapair.agent.loop.conversation import History
 
     events = read_events(second.directory)
     messages = History(events).messages

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reapair.agent.result import Result, Verdict
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 from support.scripted_server import ScriptedServer
 from support.tasks import Task, own_tasks, script

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reapair.sandbox.gitdiff import split
+from reapair.sandbox.git.patch import split
 from reapair.tools.files import is_test_file
 
 PATCH = b"""diff --git a/calc.py b/calc.py

@@ -15,7 +15,7 @@ import pytest
 
 import reapair
 from reapair import Agent, Cancel, Settings, as_graph, grade, solve
-from reapair.sandbox.local import LocalSandbox
+from reapair.sandbox.host.no_sandbox import LocalSandbox
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
 from support.tasks import Task, own_tasks, script, turn
@@ -184,7 +184,7 @@ def test_inside_a_graph_of_the_hosts_own(
     from langgraph.checkpoint.memory import InMemorySaver
     from langgraph.graph import END, START, StateGraph
 
-    from reapair.agent.compose import Task as State
+    from reapair.agent.surfaces.compose import Task as State
 
     def shout(state: State) -> State:
         return {"issue": state["issue"].upper()}

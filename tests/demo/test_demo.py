@@ -15,7 +15,7 @@ from reapair.agent.model.client import Client
 from reapair.agent.model.servers import detect
 from reapair.agent.result import Verdict
 from reapair.agent.serve.keep import EmbeddedServer
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 
 ROOT = Path(__file__).parents[2]

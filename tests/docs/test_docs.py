@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import reapair
-from reapair.agent.export.choose import INSTANCES
+from reapair.agent.lab.export.choose import INSTANCES
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
 from support.tasks import script, turn

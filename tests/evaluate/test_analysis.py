@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.evaluate.analysis import analyse, compare
-from reapair.agent.evaluate.grade import Grade, Outcome, Status
-from reapair.agent.evaluate.instances import InstanceError
-from reapair.agent.evaluate.records import Attempt, Record, place_of, write_record
-from reapair.agent.evaluate.statistics import bootstrap, mcnemar, pass_at, wilson
-from reapair.agent.evaluate.told import told
-from reapair.agent.report.page import HERE, render
+from reapair.agent.lab.evaluate.analysis import analyse, compare
+from reapair.agent.lab.evaluate.grade import Grade, Outcome, Status
+from reapair.agent.lab.evaluate.instances import InstanceError
+from reapair.agent.lab.evaluate.records import Attempt, Record, place_of, write_record
+from reapair.agent.lab.evaluate.statistics import bootstrap, mcnemar, pass_at, wilson
+from reapair.agent.lab.evaluate.told import told
 from reapair.agent.result import ExitReason, Totals, Verdict
+from reapair.agent.surfaces.report.page import HERE, render
 
 
 def attempt(number: int, status: Status, verdict: Verdict) -> Attempt:

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 from conftest import require
 
-from reapair.agent.evaluate.evaluation import Plan, evaluate
-from reapair.agent.evaluate.instances import Instance, InstanceError
-from reapair.agent.evaluate.records import Record, place_of, records, write_record
-from reapair.agent.evaluate.run import Job
-from reapair.agent.settings import Settings
+from reapair.agent.lab.evaluate.evaluation import Plan, evaluate
+from reapair.agent.lab.evaluate.instance_job import Job
+from reapair.agent.lab.evaluate.instances import Instance, InstanceError
+from reapair.agent.lab.evaluate.records import Record, place_of, records, write_record
+from reapair.agent.settings.settings import Settings
 from support.proved import FAST, TESTS, proved_task
 
 pytestmark = pytest.mark.long
@@ -98,7 +98,7 @@ def plan(place: Path, count: int) -> Plan:
 
 
 def test_a_node_is_killed_and_every_instance_is_graded_once(cluster: Any, tmp_path: Path) -> None:
-    from reapair.agent.evaluate.cluster import RayRunner
+    from reapair.agent.lab.evaluate.cluster import RayRunner
 
     count = int(os.environ.get("REAPAIR_RAY_INSTANCES", "200"))
     (tmp_path / "tasks").mkdir()
@@ -138,7 +138,7 @@ def test_a_node_is_killed_and_every_instance_is_graded_once(cluster: Any, tmp_pa
 
 def test_memory_stays_flat(cluster: Any, tmp_path: Path) -> None:
     """Jobs that do nothing but leave a megabyte each: nothing of them stays with us."""
-    from reapair.agent.evaluate.cluster import RayRunner
+    from reapair.agent.lab.evaluate.cluster import RayRunner
 
     def leave_a_megabyte(job: Job) -> Record:
         (job.place / "1.diff").write_bytes(os.urandom(1 << 20))
@@ -168,7 +168,7 @@ def test_memory_stays_flat(cluster: Any, tmp_path: Path) -> None:
 
 def test_an_address_without_a_cluster_is_named() -> None:
     require("Ray", find_spec("ray") is not None, "pip install 'reapair[ray]'")
-    from reapair.agent.evaluate.cluster import RayRunner
+    from reapair.agent.lab.evaluate.cluster import RayRunner
 
     with pytest.raises(InstanceError, match="no Ray cluster at"):
         RayRunner("127.0.0.1:1")

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.evaluate import run as unit
-from reapair.agent.evaluate.evaluation import Plan, evaluate
-from reapair.agent.evaluate.instances import InstanceError, read_instances
-from reapair.agent.evaluate.records import Record, place_of, read_record
-from reapair.agent.evaluate.run import Job, run_job
-from reapair.agent.evaluate.scripted.server import ScriptedServer
-from reapair.agent.evaluate.solvers import turn
-from reapair.agent.settings import Settings
+from reapair.agent.lab.evaluate import instance_job as unit
+from reapair.agent.lab.evaluate.evaluation import Plan, evaluate
+from reapair.agent.lab.evaluate.instance_job import Job, run_job
+from reapair.agent.lab.evaluate.instances import InstanceError, read_instances
+from reapair.agent.lab.evaluate.records import Record, place_of, read_record
+from reapair.agent.lab.evaluate.scripted.server import ScriptedServer
+from reapair.agent.lab.evaluate.solvers import turn
+from reapair.agent.settings.settings import Settings
 from support.instances import write_tasks
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]

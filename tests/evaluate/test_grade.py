@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.evaluate.grade import Grade, Grader
-from reapair.agent.evaluate.instances import Instance, read_instances
-from reapair.agent.evaluate.plain_diff import with_git_headers
+from reapair.agent.lab.evaluate.grade import Grade, Grader
+from reapair.agent.lab.evaluate.instances import Instance, read_instances
+from reapair.agent.lab.evaluate.plain_diff import with_git_headers
 from reapair.agent.proof.changes import read_changes
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.sandbox import SandboxError
 from support.instances import BUG, FILES, FIX, HIDDEN, SHOWN, patch_between, write_tasks
 

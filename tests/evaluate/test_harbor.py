@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.evaluate.harbor import with_image
-from reapair.agent.evaluate.instances import InstanceError, read_instances
-from reapair.agent.evaluate.run import Job, run_job
-from reapair.agent.evaluate.state import make_state
-from reapair.agent.settings import Settings
-from reapair.sandbox.docker_engine import DockerEngine
+from reapair.agent.lab.evaluate.harbor import with_image
+from reapair.agent.lab.evaluate.instance_job import Job, run_job
+from reapair.agent.lab.evaluate.instances import InstanceError, read_instances
+from reapair.agent.lab.evaluate.state import make_state
+from reapair.agent.settings.settings import Settings
+from reapair.sandbox.containers.docker_engine import DockerEngine
 
 pytestmark = [pytest.mark.docker, pytest.mark.engine]
 

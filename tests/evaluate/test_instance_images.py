@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from conftest import require
 
-from reapair.agent.environment import prepare
-from reapair.agent.evaluate.grade import Grader, settings_for
-from reapair.agent.evaluate.run import Job, run_job
-from reapair.agent.evaluate.state import make_state
-from reapair.agent.settings import Settings
+from reapair.agent.lab.evaluate.grade import Grader, settings_for
+from reapair.agent.lab.evaluate.instance_job import Job, run_job
+from reapair.agent.lab.evaluate.state import make_state
+from reapair.agent.settings.settings import Settings
+from reapair.agent.workspace.preparation import prepare
 from reapair.sandbox import Sandbox
-from reapair.sandbox.docker_engine import DockerEngine
-from reapair.sandbox.hostgit import GitStore
-from reapair.sandbox.snapshot import Snapshot
+from reapair.sandbox.containers.docker_engine import DockerEngine
+from reapair.sandbox.git.repository import GitStore
+from reapair.sandbox.git.snapshot import Snapshot
 from support.smith_image import BAD, BRANCH, HIDDEN, INSTANCE, build_image
 
 pytestmark = [pytest.mark.docker, pytest.mark.engine]

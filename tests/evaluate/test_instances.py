@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reapair.agent.evaluate.instances import Instance, InstanceError, read_instances
+from reapair.agent.lab.evaluate.instances import Instance, InstanceError, read_instances
 
 BENCH = {
     "instance_id": "Django__django-1",

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.evaluate.instances import read_instances
-from reapair.agent.evaluate.processes import run_locally
-from reapair.agent.evaluate.records import Record
-from reapair.agent.evaluate.run import Job
-from reapair.agent.evaluate.solvers import turn
+from reapair.agent.lab.evaluate.instance_job import Job
+from reapair.agent.lab.evaluate.instances import read_instances
+from reapair.agent.lab.evaluate.processes import run_locally
+from reapair.agent.lab.evaluate.records import Record
+from reapair.agent.lab.evaluate.solvers import turn
 from reapair.agent.result import Verdict
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from support.instances import write_tasks
 
 pytestmark = pytest.mark.engine

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from reapair.agent.evaluate.instances import Instance, InstanceError
-from reapair.agent.evaluate.selection import Selection
+from reapair.agent.lab.evaluate.instance_selection import Selection
+from reapair.agent.lab.evaluate.instances import Instance, InstanceError
 
 
 def instances(number: int, size: int = 0) -> Iterator[Instance]:

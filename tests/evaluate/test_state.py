@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.evaluate.instances import Instance, InstanceError, read_instances
-from reapair.agent.evaluate.run import Job, run_job
-from reapair.agent.evaluate.state import make_state
-from reapair.agent.settings import Settings
+from reapair.agent.lab.evaluate.instance_job import Job, run_job
+from reapair.agent.lab.evaluate.instances import Instance, InstanceError, read_instances
+from reapair.agent.lab.evaluate.state import make_state
+from reapair.agent.settings.settings import Settings
 from support.instances import BUG, FILES, FIX, HIDDEN, write_tasks
 from support.tasks import commit
 

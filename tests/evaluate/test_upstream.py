@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.evaluate.grade import Grade, Outcome
-from reapair.agent.evaluate.instances import Instance, InstanceError
-from reapair.agent.evaluate.records import Attempt, Record, place_of, write_record, write_whole
-from reapair.agent.evaluate.reports import write_predictions, write_report
-from reapair.agent.evaluate.upstream import files_with_tests, passes, upstream_for
+from reapair.agent.lab.evaluate.grade import Grade, Outcome
+from reapair.agent.lab.evaluate.instances import Instance, InstanceError
+from reapair.agent.lab.evaluate.records import Attempt, Record, place_of, write_record, write_whole
+from reapair.agent.lab.evaluate.reports import write_predictions, write_report
+from reapair.agent.lab.evaluate.upstream import files_with_tests, passes, upstream_for
 
 TEST_PATCH = "diff --git a/tests/test_a.py b/tests/test_a.py\n--- a\ndiff --git a/x.txt b/x.txt\n"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.github import artifact
-from reapair.agent.github.artifact import ArtifactError, Facts
-from reapair.agent.github.reference import Reference
 from reapair.agent.result import Evidence, ExitReason, Totals, Verdict
-from reapair.sandbox.policy import SIZE_LIMIT
+from reapair.agent.surfaces.github import artifact
+from reapair.agent.surfaces.github.artifact import ArtifactError, Facts
+from reapair.agent.surfaces.github.reference import Reference
+from reapair.sandbox.git.patch_policy import SIZE_LIMIT
 
 BASE = "a" * 40
 PLACE = Reference("https://github.com", "acme/widgets", 7)

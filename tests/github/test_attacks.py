@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.github import jobs
-from reapair.agent.github.api import GitHub
-from reapair.agent.github.artifact import Facts, write
-from reapair.agent.github.event import NothingToDo, read_event
-from reapair.agent.github.issues import MARKER
-from reapair.agent.github.publish import PublishError
-from reapair.agent.github.reference import Reference
 from reapair.agent.result import Evidence, ExitReason, Reproduction, Totals, Verdict
+from reapair.agent.surfaces.github import jobs
+from reapair.agent.surfaces.github.api import GitHub
+from reapair.agent.surfaces.github.artifact import Facts, write
+from reapair.agent.surfaces.github.event import NothingToDo, read_event
+from reapair.agent.surfaces.github.issues import MARKER
+from reapair.agent.surfaces.github.publish import PublishError
+from reapair.agent.surfaces.github.reference import Reference
 from support import github_events as events
 from support.action import run_action
 from support.github_server import GitHubServer
@@ -293,7 +293,7 @@ def test_a_token_that_may_only_read_writes_nothing(attack: Attack, github: GitHu
 
 
 def test_a_hostile_address_gets_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    from reapair.agent.github.reference import token_for
+    from reapair.agent.surfaces.github.reference import token_for
 
     monkeypatch.setenv("GITHUB_TOKEN", WRITES)
     monkeypatch.setenv("PATH", os.defpath)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from reapair.agent.github.api import GitHub
-from reapair.agent.github.event import (
+from reapair.agent.surfaces.github.api import GitHub
+from reapair.agent.surfaces.github.event import (
     NothingToDo,
     Trigger,
     check_sender,

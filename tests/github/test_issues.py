@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.github.api import GitHub
-from reapair.agent.github.issues import BODY_LIMIT, COMMENTS_LIMIT, MARKER, read_issue
-from reapair.agent.github.reference import (
+from reapair.agent.surfaces.github.api import GitHub
+from reapair.agent.surfaces.github.issues import BODY_LIMIT, COMMENTS_LIMIT, MARKER, read_issue
+from reapair.agent.surfaces.github.reference import (
     NoSuchPlaceError,
     Reference,
     api_url,
     parse,
     token_for,
 )
-from reapair.agent.github.text import code, fenced, sanitised
+from reapair.agent.surfaces.github.text import code, fenced, sanitised
 from support.github_server import GitHubServer
 from support.github_state import State
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.github.api import GitHub, GitHubError
-from reapair.agent.github.publish import Published, PublishError, publish
-from reapair.agent.github.reference import Reference
+from reapair.agent.surfaces.github.api import GitHub, GitHubError
+from reapair.agent.surfaces.github.publish import Published, PublishError, publish
+from reapair.agent.surfaces.github.reference import Reference
 from support.github_server import Fault, GitHubServer
 from support.github_state import PERSON, READS, WRITES, Caller, State
 from support.tasks import Task

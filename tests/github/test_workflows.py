@@ -11,8 +11,8 @@ import pytest
 import yaml
 from conftest import require
 
-from reapair.agent.github.api import GitHub
-from reapair.agent.github.install import InstallError, caller, install_here
+from reapair.agent.surfaces.github.api import GitHub
+from reapair.agent.surfaces.github.install import InstallError, caller, install_here
 from support.action import ACTION, ROOT
 from support.github_server import GitHubServer
 from support.github_state import PERSON, State
@@ -123,7 +123,7 @@ def test_install(
 def test_the_commands_of_the_page_exist() -> None:
     import typer
 
-    from reapair.agent.cli import common, github, solve  # noqa: F401
+    from reapair.agent.surfaces.cli import common, github, solve  # noqa: F401
 
     page = (ROOT / "docs/github.md").read_text()
     lines = re.findall(r"^\$ agent (.*?)(?: +# .*)?$", page, re.MULTILINE)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import require
 
-from reapair.agent.model.ahead import Ahead
 from reapair.agent.model.client import Client
+from reapair.agent.model.prompt_cache import Ahead
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import Message, RequestOptions, Server, Usage
 from reapair.agent.serve.keep import EmbeddedServer

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from conftest import require
 
-from reapair.agent import doctor
-from reapair.agent.doctor import Check, checks
 from reapair.agent.model import servers
 from reapair.agent.serve.keep import EmbeddedServer
+from reapair.agent.surfaces import doctor
+from reapair.agent.surfaces.doctor import Check, checks
 from support.fixed_server import FixedServer
 from support.scripted_server import ScriptedServer
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from reapair.agent.model import control, counting
+from reapair.agent.model import control_tokens as control
+from reapair.agent.model import counting
 from reapair.agent.model.outcomes import classify
 from reapair.agent.model.reply import RawCall, Reply, ServerError, StreamReader, read_body
 from reapair.agent.model.salvage import salvage

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from conftest import require
 
-from reapair.agent.events import Event
+from reapair.agent.log.events import Event
 from reapair.agent.model.client import Client
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import Outcome
 from reapair.agent.result import ExitReason, Result
 from reapair.agent.serve.keep import EmbeddedServer
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 from support.scripted_server import ScriptedServer
 from support.sse import WILLING

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from reapair.agent.connect import connect
-from reapair.agent.doctor import diagnose
+from reapair.agent.model.connect import connect
 from reapair.agent.model.types import RequestOptions
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
+from reapair.agent.surfaces.doctor import diagnose
 from support.scripted_server import ScriptedServer
 from support.tasks import own_tasks, script, turn
 

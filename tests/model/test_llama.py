@@ -17,7 +17,8 @@ import httpx2
 import pytest
 from conftest import require
 
-from reapair.agent.model import control, request
+from reapair.agent.model import control_tokens as control
+from reapair.agent.model import request
 from reapair.agent.model.client import Client
 from reapair.agent.model.probe import AccessRefused
 from reapair.agent.model.servers import detect, is_ready

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reapair.agent.model.memo import PerMessage
+from reapair.agent.model.per_message_cache import PerMessage
 
 
 def test_each_message_is_worked_out_once_and_forgotten_when_it_goes() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import UsageError, solve
 from reapair.prompts import Prompts, PromptsError, render
 from support.scripted_server import ScriptedServer

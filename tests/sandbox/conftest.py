@@ -8,7 +8,7 @@ import pytest
 from conftest import require
 
 from reapair.sandbox.base import Kind, Sandbox, SandboxError
-from reapair.sandbox.docker_engine import DockerEngine
+from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.engines import choose
 from support.podman import podman_service
 from support.sandboxes import SEALED, Make, Missing, maker

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reapair.sandbox.base import Sandbox
-from reapair.sandbox.channel import _Section
-from reapair.sandbox.docker import DockerSandbox
-from reapair.sandbox.docker_engine import DockerEngine
+from reapair.sandbox.containers.channel import _Section
+from reapair.sandbox.containers.docker import DockerSandbox
+from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.output import HeadTail
 from support.sandboxes import SMALL, Missing
 
@@ -83,7 +83,7 @@ SCRIPTS = [
 def test_both_ways_give_the_same(fast: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = [fast.exec(script) for script in SCRIPTS]
     with monkeypatch.context() as patch:
-        patch.setattr("reapair.sandbox.docker.fits", lambda *_: False)
+        patch.setattr("reapair.sandbox.containers.docker.fits", lambda *_: False)
         slow = [fast.exec(script) for script in SCRIPTS]
     for script, one, other in zip(SCRIPTS, quick, slow, strict=True):
         assert one == other, script
@@ -94,7 +94,7 @@ def test_both_ways_give_the_same(fast: Sandbox, monkeypatch: pytest.MonkeyPatch)
 def test_the_slow_way_cleans_up_too(
     fast: Sandbox, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
-    monkeypatch.setattr("reapair.sandbox.docker.fits", lambda *_: False)
+    monkeypatch.setattr("reapair.sandbox.containers.docker.fits", lambda *_: False)
     result = fast.exec(script, timeout=2)
     assert result.timed_out or result.exit_code == 3
     assert fast.exec("cat /proc/[0-9]*/comm").text.count("sleep\n") == 0
@@ -117,7 +117,7 @@ def test_a_command_that_kills_the_waiting_shell_hurts_only_itself(fast: Sandbox)
 @pytest.mark.engine
 def test_the_channel_is_faster_by_far(fast: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = statistics.median(_seconds(fast) for _ in range(15))
-    monkeypatch.setattr("reapair.sandbox.docker.fits", lambda *_: False)
+    monkeypatch.setattr("reapair.sandbox.containers.docker.fits", lambda *_: False)
     slow = statistics.median(_seconds(fast) for _ in range(5))
     assert quick * 3 < slow
 

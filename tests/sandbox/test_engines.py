@@ -8,7 +8,7 @@ import pytest
 from conftest import require
 
 from reapair.sandbox.base import Kind, SandboxError
-from reapair.sandbox.docker_engine import DockerEngine
+from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.engines import choose
 from support.sandboxes import Missing
 
@@ -17,7 +17,9 @@ from support.sandboxes import Missing
 def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide every engine of this machine."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
-    monkeypatch.setattr("reapair.sandbox.docker_engine.podman_socket", lambda: "unix:///no.sock")
+    monkeypatch.setattr(
+        "reapair.sandbox.containers.docker_engine.podman_socket", lambda: "unix:///no.sock"
+    )
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
@@ -32,7 +34,9 @@ def test_auto_falls_back_to_bubblewrap(
 ) -> None:
     require("bubblewrap", not missing("bubblewrap"), missing("bubblewrap"))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
-    monkeypatch.setattr("reapair.sandbox.docker_engine.podman_socket", lambda: "unix:///no.sock")
+    monkeypatch.setattr(
+        "reapair.sandbox.containers.docker_engine.podman_socket", lambda: "unix:///no.sock"
+    )
     assert choose("auto").kind == "bubblewrap"
 
 

@@ -13,10 +13,10 @@ from conftest import require
 from docker.errors import APIError
 
 from reapair.sandbox.base import Kind, Sandbox, SandboxError
-from reapair.sandbox.docker_engine import DockerEngine
+from reapair.sandbox.containers.docker_engine import DockerEngine
+from reapair.sandbox.containers.labels import PREFIX
 from reapair.sandbox.engines import choose
 from reapair.sandbox.environment import Engine, Environment, SetupError, environment_key
-from reapair.sandbox.labels import PREFIX
 from support.sandboxes import SEALED, Missing
 
 pytestmark = pytest.mark.engine

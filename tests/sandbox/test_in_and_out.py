@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from reapair.sandbox import history, worktree
 from reapair.sandbox.base import Sandbox
-from reapair.sandbox.local import LocalSandbox
-from reapair.sandbox.policy import changed_files
-from reapair.sandbox.snapshot import Snapshot
+from reapair.sandbox.git import recent_history as history
+from reapair.sandbox.git import staging as worktree
+from reapair.sandbox.git.patch_policy import changed_files
+from reapair.sandbox.git.snapshot import Snapshot
+from reapair.sandbox.host.no_sandbox import LocalSandbox
 from support.repositories import git, make_repository, trap, write
 
 pytestmark = pytest.mark.slow

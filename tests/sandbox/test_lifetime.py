@@ -16,11 +16,12 @@ import pytest
 from conftest import require
 from docker.errors import NotFound
 
-from reapair.sandbox import cgroup, directories, labels
 from reapair.sandbox.base import SandboxError
-from reapair.sandbox.docker import DockerSandbox
-from reapair.sandbox.docker_engine import DockerEngine
+from reapair.sandbox.containers import labels
+from reapair.sandbox.containers.docker import DockerSandbox
+from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.engines import choose
+from reapair.sandbox.host import cgroup, directories
 from reapair.sandbox.limits import Limits
 from support.sandboxes import Make, Missing
 

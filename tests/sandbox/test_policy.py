@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from reapair.sandbox.gitdiff import UNREADABLE, parse
-from reapair.sandbox.policy import SIZE_LIMIT, changed_files, check
+from reapair.sandbox.git.patch import UNREADABLE, parse
+from reapair.sandbox.git.patch_policy import SIZE_LIMIT, changed_files, check
 from support.repositories import git, make_repository, write
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from conftest import require
 
-from reapair.sandbox import directories
-from reapair.sandbox.bubblewrap import BubblewrapSandbox
-from reapair.sandbox.docker_engine import DockerEngine
-from reapair.sandbox.hosted import HostedEngine
-from reapair.sandbox.prune import KEPT_NUMBER, KEPT_SECONDS, outdated, prune_images
+from reapair.sandbox.containers.docker_engine import DockerEngine
+from reapair.sandbox.containers.prune import KEPT_NUMBER, KEPT_SECONDS, outdated, prune_images
+from reapair.sandbox.host import directories
+from reapair.sandbox.host.bubblewrap import BubblewrapSandbox
+from reapair.sandbox.host.directory_sandbox import HostedEngine
 from support.dockerd import own_engine
 
 NOW = 2_000_000_000.0

@@ -12,8 +12,8 @@ import pytest
 from conftest import require
 
 from reapair.sandbox.base import SandboxError
-from reapair.sandbox.docker import DockerSandbox
-from reapair.sandbox.docker_engine import DockerEngine
+from reapair.sandbox.containers.docker import DockerSandbox
+from reapair.sandbox.containers.docker_engine import DockerEngine
 from support.dockerd import OwnEngine, own_engine
 
 pytestmark = pytest.mark.engine

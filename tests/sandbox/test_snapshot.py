@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reapair.sandbox import snapshot as snapshot_module
 from reapair.sandbox.base import Sandbox, SandboxError
-from reapair.sandbox.local import LocalSandbox
-from reapair.sandbox.policy import changed_files, check
-from reapair.sandbox.snapshot import Snapshot
+from reapair.sandbox.git import snapshot as snapshot_module
+from reapair.sandbox.git.patch_policy import changed_files, check
+from reapair.sandbox.git.snapshot import Snapshot
+from reapair.sandbox.host.no_sandbox import LocalSandbox
 from support.repositories import VECTORS, git, make_repository, write
 from support.sandboxes import Make
 

@@ -110,8 +110,8 @@ def end(directory: Path, repository: Path) -> End:
 
 def _work(job: dict[str, Any]) -> None:
     """Solve, or resume where `run` names a directory; dies by itself where `kill` says so."""
-    from reapair.agent.run import Run
-    from reapair.agent.settings import Settings
+    from reapair.agent.log.event_log import Run
+    from reapair.agent.settings.settings import Settings
     from reapair.agent.solve import resume, solve
 
     # As after a reboot: nothing that a run needs may lie in the temporary directory.
@@ -126,7 +126,7 @@ def _work(job: dict[str, Any]) -> None:
 
 def _arm(how: str, number: float) -> None:
     """Kill this process when the event of that number is written."""
-    from reapair.agent.run import Run
+    from reapair.agent.log.event_log import Run
 
     write = Run._write
 

@@ -18,13 +18,13 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from reapair.agent.evaluate.scripted.dialects import Json
-from reapair.agent.events import Event
+from reapair.agent.lab.evaluate.scripted.dialects import Json
+from reapair.agent.log.events import Event
 from reapair.agent.model.client import Client
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import Outcome
 from reapair.agent.result import ExitReason, Result
-from reapair.agent.settings import Settings
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 from support.scripted_server import ScriptedServer
 from support.tasks import Task, own_tasks, turn

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reapair.sandbox.base import SandboxError
-from reapair.sandbox.docker_engine import DockerEngine
+from reapair.sandbox.containers.docker_engine import DockerEngine
 
 _ROOM = 4 * 2**30
 """Bytes of free memory above which the storage lies there: a disk takes half a minute."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from reapair.sandbox.recipe import Recipe, find
+from reapair.sandbox.recipes.find import Recipe, find
 from reapair.sandbox.recipes.part import Project
 from reapair.sandbox.recipes.python_needs import Needs, needs_of_tests
 

@@ -10,11 +10,11 @@ from typing import Any
 from conftest import require
 
 from reapair.sandbox.base import Kind, Sandbox
-from reapair.sandbox.bubblewrap import BubblewrapSandbox
-from reapair.sandbox.docker import DockerSandbox
-from reapair.sandbox.docker_engine import DockerEngine
+from reapair.sandbox.containers.docker import DockerSandbox
+from reapair.sandbox.containers.docker_engine import DockerEngine
+from reapair.sandbox.host.bubblewrap import BubblewrapSandbox
+from reapair.sandbox.host.no_sandbox import LocalSandbox
 from reapair.sandbox.limits import MIB, Limits
-from reapair.sandbox.local import LocalSandbox
 
 SMALL = Limits(memory=384 * MIB, tmp=32 * MIB, file=64 * MIB, processes=100, cpus=1)
 

@@ -10,8 +10,8 @@ import json
 import threading
 from pathlib import Path
 
-from reapair.agent.evaluate.scripted.dialects import DIALECTS
-from reapair.agent.evaluate.scripted.server import ScriptedServer
+from reapair.agent.lab.evaluate.scripted.dialects import DIALECTS
+from reapair.agent.lab.evaluate.scripted.server import ScriptedServer
 
 __all__ = ["ScriptedServer"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reapair.agent.attempts import seed_of
+from reapair.agent.attempts.attempts import seed_of
 
 Turns = list[dict[str, Any]]
 

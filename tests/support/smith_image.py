@@ -7,8 +7,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from reapair.agent.evaluate.instances import Instance
-from reapair.sandbox.docker_engine import DockerEngine
+from reapair.agent.lab.evaluate.instances import Instance
+from reapair.sandbox.containers.docker_engine import DockerEngine
 from support.tasks import commit
 
 IMAGE = "reapair-test-smith-image"

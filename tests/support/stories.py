@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from reapair.agent.log.event_log import Run
 from reapair.agent.result import (
     Candidate,
     Choice,
@@ -15,7 +16,6 @@ from reapair.agent.result import (
     Suite,
     Verdict,
 )
-from reapair.agent.run import Run
 
 USAGE = {
     "prompt_tokens": 9_000, "cached_tokens": 8_600, "generated_reused_tokens": 100,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.report import write_report
+from reapair.agent.surfaces.report import write_report
 from support.browser import PROGRAM, Browser
 from support.stories import write_story
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.console.text import one_line, visible
-from reapair.agent.report import render, write_report
-from reapair.agent.run import RunError
-from reapair.agent.settings import Settings
+from reapair.agent.log.event_log import RunError
+from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
+from reapair.agent.surfaces.report import render, write_report
+from reapair.agent.words.terminal_safe import one_line, visible
 from support.proved import FAST
 from support.showcase import environment, server, showcase, solved
 from support.stories import write_story

@@ -254,8 +254,8 @@ def test_shells_complete_commands_and_runs(tmp_path: Path, shell: str) -> None:
 def test_the_bar_tells_how_far_the_prompt_is_read() -> None:
     from rich.console import Console
 
-    from reapair.agent.console import LiveScreen
-    from reapair.agent.events import Event
+    from reapair.agent.log.events import Event
+    from reapair.agent.surfaces.console import LiveScreen
 
     file = StringIO()
     with LiveScreen(Console(file=file, force_terminal=True, width=60, height=30)) as screen:
@@ -270,8 +270,8 @@ def test_the_bar_tells_how_far_the_prompt_is_read() -> None:
 def test_the_live_view_costs_little(tmp_path: Path) -> None:
     from rich.console import Console
 
-    from reapair.agent.console import LiveScreen
-    from reapair.agent.events import Event
+    from reapair.agent.log.events import Event
+    from reapair.agent.surfaces.console import LiveScreen
 
     with (tmp_path / "screen").open("w") as file:
         console = Console(file=file, force_terminal=True, width=80, height=30)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reapair.sandbox.base import Sandbox
-from reapair.sandbox.local import LocalSandbox
+from reapair.sandbox.host.no_sandbox import LocalSandbox
 from reapair.tools import Observation, TestReport, TestRunner, Toolbox, standard_tools
 from support.workspaces import SLUG, diff, fill
 

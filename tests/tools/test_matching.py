@@ -6,8 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reapair.tools.edit import _with_line_endings
-from reapair.tools.files import decode
-from reapair.tools.matching import (
+from reapair.tools.edit_matching.matching import (
     NoMatch,
     Replacement,
     SeveralMatches,
@@ -15,6 +14,7 @@ from reapair.tools.matching import (
     nearest_lines,
     occurrences,
 )
+from reapair.tools.files import decode
 
 words = st.sampled_from(
     ["a", "b = 1", "if a:", "    b", "    return c", "\td", "", " ", "x('q')", "..."]

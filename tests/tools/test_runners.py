@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from reapair.sandbox.base import ExecResult, Sandbox
 from reapair.tools import TestReport, TestRunner
-from reapair.tools.outcomes import Outcome, disagreement
-from reapair.tools.runners import Finished, Request, Tree, choose, found
-from reapair.tools.runners.junit import HostileXMLError, cases, outcome_of
-from reapair.tools.runners.tap import tap_outcome
+from reapair.tools.testing.runners import Finished, Request, Tree, choose, found
+from reapair.tools.testing.runners.junit import HostileXMLError, cases, outcome_of
+from reapair.tools.testing.runners.tap import tap_outcome
+from reapair.tools.testing.test_outcomes import Outcome, disagreement
 from support.runner_samples import SAMPLES, Sample
 from support.workspaces import fill
 

@@ -32,7 +32,7 @@ class Cache:
     """
 
     def __init__(self, file: Path | None = None, *, largest: int = LARGEST) -> None:
-        from reapair.sandbox.directories import cache
+        from reapair.sandbox.host.directories import cache
 
         self._file = file or cache() / "symbols.sqlite"
         self._largest = largest

@@ -16,9 +16,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from reapair.sandbox.local import LocalSandbox  # noqa: E402
+from reapair.sandbox.host.no_sandbox import LocalSandbox  # noqa: E402
 from reapair.tools import testing  # noqa: E402
-from reapair.tools.runners import Finished  # noqa: E402
+from reapair.tools.testing.runners import Finished  # noqa: E402
 from support.runner_samples import SAMPLES  # noqa: E402
 from support.workspaces import fill  # noqa: E402
 

@@ -1,0 +1,1 @@
+"""Several attempts at one issue, and the choice between them."""

@@ -1,0 +1,1 @@
+"""The end of a run: the patch is handed over, the result written."""

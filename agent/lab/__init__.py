@@ -1,0 +1,1 @@
+"""Evaluation, export for training, and the making of tasks."""

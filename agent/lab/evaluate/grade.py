@@ -1,0 +1,212 @@
+"""Grades a patch by the hidden tests, in a fresh sandbox, under the original test support.
+
+What counts: every test that must pass *passes* (a skip is not a pass), by the machine-readable
+report, with an exit code that agrees with it. Changes of the patch to tests, `conftest.py`, pytest
+settings and the like are taken back first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, Field
+
+from reapair.agent.lab.evaluate.harbor import run_tests as run_harbor_tests
+from reapair.agent.lab.evaluate.instances import Instance
+from reapair.agent.lab.evaluate.plain_diff import with_git_headers
+from reapair.agent.lab.evaluate.state import make_state
+from reapair.agent.lab.evaluate.upstream import passes, upstream_for
+from reapair.agent.proof.changes import (
+    Change,
+    joined,
+    judged,
+    read_changes,
+    with_after,
+    with_before,
+)
+from reapair.agent.proof.tricks import product_tricks
+from reapair.agent.settings.settings import Settings
+from reapair.agent.workspace.preparation import Prepared, prepare
+from reapair.sandbox import SandboxError
+from reapair.sandbox.git.repository import GitStore
+from reapair.sandbox.git.snapshot import Snapshot
+from reapair.tools import TestReport, TestRunner
+
+if TYPE_CHECKING:
+    from reapair.sandbox import Sandbox
+
+Status = Literal["resolved", "unresolved", "empty", "does_not_apply", "timed_out"]
+
+
+class Outcome(BaseModel):
+    """Which tests of a group passed, and which did not."""
+
+    success: list[str] = Field(default_factory=list)
+    failure: list[str] = Field(default_factory=list)
+
+
+class Grade(BaseModel):
+    """What the hidden tests say of a patch.
+
+    Attributes:
+        reverted: files whose change was taken back, because only tests use them.
+        tricks: what the patch does in product code to have tests say something else than the
+            truth; such a patch is never resolved.
+        problem: one line for people where the tests alone don't tell why.
+    """
+
+    instance_id: str
+    status: Status
+    fail_to_pass: Outcome = Field(default_factory=Outcome)
+    pass_to_pass: Outcome = Field(default_factory=Outcome)
+    reverted: list[str] = Field(default_factory=list)
+    tricks: list[str] = Field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the instance counts as solved."""
+        return self.status == "resolved"
+
+
+class Grader:
+    """Grades patches for one instance; its environment is made once.
+
+    Args:
+        instance: the task.
+        place: a directory of ours that does not exist yet; the state is kept there.
+        settings: engine and limits; the instance's own commands win.
+        clones: see `make_state`.
+        say: is told what takes its time.
+
+    Raises InstanceError when the state can't be had, SandboxError when the environment can't.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        place: Path,
+        settings: Settings,
+        clones: Path | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.instance = instance
+        repository = make_state(
+            instance, place / "repository", clones, hide=False, kind=settings.sandbox
+        )
+        store = place / "store"
+        self._snapshot = Snapshot.of_work_tree(repository, store)
+        self._prepared: Prepared = prepare(
+            self._snapshot, GitStore(store, repository), settings_for(instance, settings), say
+        )
+        self._upstream = upstream_for(instance)
+        upstream = self._upstream.command if self._upstream else None
+        self._runner = TestRunner(upstream or self._prepared.test_command)
+
+    def grade(self, patch: bytes) -> Grade:
+        """Grade one patch. Raises SandboxError for what is no fault of the patch."""
+        if not patch.strip():
+            return Grade(instance_id=self.instance.id, status="empty")
+        patch = with_git_headers(patch)
+        try:
+            changes = self._changes(patch)
+            if not changes:
+                raise ValueError("It is no patch that can be read.")
+            report = self._run(joined(changes, support=False))
+        except ValueError as error:
+            return Grade(instance_id=self.instance.id, status="does_not_apply", problem=str(error))
+        if not report.statuses and not report.timed_out:
+            self._check_the_suite()
+        grade = self._judge(report)
+        grade.reverted = sorted(change.path for change in changes if change.support)
+        if grade.resolved and (tricks := self._tricks(changes)):
+            grade.status, grade.tricks, grade.problem = "unresolved", tricks, tricks[0]
+        return grade
+
+    def _judge(self, report: TestReport) -> Grade:
+        groups = [
+            Outcome(
+                success=[test for test in tests if passes(test, report.statuses)],
+                failure=[test for test in tests if not passes(test, report.statuses)],
+            )
+            for tests in (self.instance.fail_to_pass, self.instance.pass_to_pass)
+        ]
+        good = bool(groups[0].success) and not any(group.failure for group in groups)
+        problem = report.inconsistent
+        status: Status = "resolved" if good and not problem else "unresolved"
+        if report.timed_out:
+            status, problem = "timed_out", f"not done after {self.instance.timeout:.0f} seconds"
+        return Grade(
+            instance_id=self.instance.id,
+            status=status,
+            fail_to_pass=groups[0],
+            pass_to_pass=groups[1],
+            problem=problem,
+        )
+
+    def _changes(self, patch: bytes) -> list[Change]:
+        """Return what the patch changes, sorted into product and what only tests use."""
+        with self._fresh() as sandbox:
+            changes = with_before(read_changes(patch), sandbox)
+            self._apply(sandbox, patch)
+            changes = with_after(changes, sandbox)
+        # A Harbor task's own tests lie elsewhere: what the patch does to others is its work.
+        harbor = self.instance.schema_name == "harbor"
+        return changes if harbor else judged(changes, self._runner.command)
+
+    def _tricks(self, changes: list[Change]) -> list[str]:
+        """Name the tricks in product code, but for those that the right solution needs, too."""
+        found = _named_tricks(changes)
+        if found and (gold := self.instance.gold_patch.encode()):
+            found = {kind: said for kind, said in found.items() if kind not in
+                     _named_tricks(self._changes(gold))}  # fmt: skip
+        return list(found.values())
+
+    def _run(self, product: bytes) -> TestReport:
+        with self._fresh() as sandbox:
+            self._apply(sandbox, product)
+            self._apply(sandbox, self.instance.test_patch.encode())
+            if self.instance.schema_name == "harbor":
+                return run_harbor_tests(self.instance, sandbox)
+            if self._upstream and self._upstream.parse:
+                return self._upstream.run(sandbox, self.instance.timeout)
+            return self._runner.run(sandbox, "all", self.instance.timeout)
+
+    def _check_the_suite(self) -> None:
+        """Raise SandboxError where no test runs without a patch either: that is no grade."""
+        if not self._run(b"").statuses:
+            raise SandboxError(
+                f"{self.instance.id}: no test runs, with a patch or without. Its environment is "
+                "not right: see agent prepare."
+            )
+
+    def _apply(self, sandbox: Sandbox, patch: bytes) -> None:
+        if patch.strip() and (problem := self._snapshot.apply(sandbox, patch)):
+            raise ValueError(problem)
+
+    def _fresh(self) -> AbstractContextManager[Sandbox]:
+        return self._prepared.sandbox(self._snapshot, "grade")
+
+
+def _named_tricks(changes: list[Change]) -> dict[str, str]:
+    """Return the tricks in product code by their words without the place."""
+    said = [line for change in changes if not change.support for line in product_tricks(change)]
+    return {line.partition(" ")[2]: line for line in said}
+
+
+def settings_for(instance: Instance, settings: Settings) -> Settings:
+    """Return the settings with what the instance says of its own environment."""
+    own = {
+        "image": instance.image or settings.image,
+        "as_built": bool(instance.image),
+        # An instance's image has everything: what a row tells of its set-up is how it was made.
+        "setup_command": None
+        if instance.image
+        else instance.setup_command or settings.setup_command,
+        "test_command": instance.test_command or settings.test_command,
+        "history": False,
+    }
+    return settings.model_copy(update=own)

@@ -1,0 +1,1 @@
+"""The event log of a run: written once, read by everything else."""

@@ -1,0 +1,1 @@
+"""The agent loop: graph, nodes, conversation, context budget."""

@@ -1,0 +1,158 @@
+"""Making room in the conversation: rarely, in one block, and always with a result that fits.
+
+First by rule: old observations become one-line stubs that say how to get them back. Where that is
+not enough, everything but the last turns becomes one message: the model's own summary, or a digest
+made by rule when it cannot write one. Each is one `compaction` event; the prompt cache is paid for
+once, and then the history only grows again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reapair.prompts import Prompts
+from reapair.tools import clip
+
+if TYPE_CHECKING:
+    from reapair.agent.log.events import Event
+    from reapair.agent.model.types import Message, Server
+
+COMPACT_TOKENS = 64_000
+"""Prompt tokens that make us compact even where the server has room for more: successful runs of
+small models stay far below, and their tool calls get worse beyond (GLM-4.7-Flash: arXiv 2602.16069,
+2607.05378)."""
+
+OUTPUT_TOKENS = 16_384
+"""Room kept for an answer, or a quarter of a small context."""
+
+OPENING = 2
+"""System prompt and issue: never touched."""
+
+STUB_LIMIT = 300
+"""Bytes below which an observation is not worth replacing."""
+
+
+def prompt_limit(server: Server) -> int | None:
+    """Return how many tokens a prompt may have; None when the server does not say its context."""
+    if server.context_tokens is None:
+        return None
+    reserved = min(OUTPUT_TOKENS, server.context_tokens // 4)
+    return min(server.context_tokens - reserved, COMPACT_TOKENS)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a compaction does, as its event stores it.
+
+    `stubs` maps call ids to what their observations become. With `insert`, the messages from the
+    opening up to `keep_from` are replaced by it.
+    """
+
+    stubs: dict[str, str]
+    insert: list[Message]
+    keep_from: int
+
+    def apply(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages after the compaction; the given ones are not changed."""
+        stubbed = [
+            {**message, "content": self.stubs[message["tool_call_id"]]}
+            if message.get("tool_call_id") in self.stubs
+            else message
+            for message in messages
+        ]
+        if not self.insert:
+            return stubbed
+        return [*stubbed[:OPENING], *self.insert, *stubbed[self.keep_from :]]
+
+
+def plan(
+    messages: Sequence[Message],
+    events: Sequence[Event],
+    target: int,
+    *,
+    count: Callable[[Sequence[Message]], int],
+    summarise: Callable[[], str],
+    diff: Callable[[], str],
+    looping: bool = False,
+    prompts: Prompts | None = None,
+) -> Plan:
+    """Return the mildest compaction after which the prompt has at most `target` tokens.
+
+    Args:
+        messages: the conversation; every call in it has its result.
+        events: the run's log, for the digest.
+        target: tokens.
+        count: returns the tokens of a conversation.
+        summarise: returns the model's summary, or "" when it can't give one; called once at most.
+        diff: returns the change made so far.
+        looping: the last turns repeat themselves, so none of them is kept.
+        prompts: default: ours.
+    """
+    turns = _turns(messages)
+    mild = Plan(_stubs(messages, turns[-4] if len(turns) >= 4 else OPENING), [], len(messages))
+    if not looping and count(mild.apply(messages)) <= target:
+        return mild
+    summary = summarise()
+    # A quarter of the target for each, at about three bytes a token.
+    bytes_each = max(300, target * 3 // 4)
+    digest = (prompts or Prompts()).render(
+        "compacted",
+        summary=clip(summary, bytes_each) if summary else "",
+        steps=[] if summary else _steps(events),
+        diff=clip(diff(), bytes_each),
+    )
+    insert: list[Message] = [{"role": "user", "content": clip(digest, bytes_each * 2)}]
+    # The user's own words, said since the issue, are never only summed up.
+    said = [event.data["text"] for event in events if event.kind == "instruction"]
+    insert += [{"role": "user", "content": clip(text, bytes_each)} for text in said]
+    for keep in (0,) if looping else (3, 2, 1, 0):
+        start = turns[-keep] if 0 < keep <= len(turns) else len(messages)
+        if keep > len(turns):
+            continue
+        for stubs in ({}, _stubs(messages, len(messages))):
+            candidate = Plan(stubs, insert, start)
+            if count(candidate.apply(messages)) <= target:
+                return candidate
+    return Plan({}, insert, len(messages))
+
+
+def _turns(messages: Sequence[Message]) -> list[int]:
+    """Return where each turn begins: at the model's message, its results follow."""
+    return [i for i, message in enumerate(messages) if message["role"] == "assistant"]
+
+
+def _stubs(messages: Sequence[Message], before: int) -> dict[str, str]:
+    """Return stubs for the observations in front of an index that are worth it."""
+    calls = {
+        call["id"]: call["function"]
+        for message in messages
+        for call in message.get("tool_calls", ())
+    }
+    return {
+        message["tool_call_id"]: (
+            f"[{len(message['content'].splitlines())} lines of this result were left out to save "
+            f"room. Call {calls[message['tool_call_id']]['name']} again if you need them.]"
+        )
+        for message in messages[:before]
+        if message["role"] == "tool" and len(message["content"]) > STUB_LIMIT
+    }
+
+
+def _steps(events: Sequence[Event]) -> list[str]:
+    """Return one line for each call made so far, the latest last."""
+    calls: dict[str, str] = {}
+    lines = []
+    for event in events:
+        if event.kind == "tool_intent":
+            calls[event.data["call_id"]] = _call(event.data["name"], event.data["arguments"])
+        elif event.kind == "tool_result" and event.data["call_id"] in calls:
+            first = event.data["content"].strip().partition("\n")[0]
+            lines.append(f"{calls[event.data['call_id']]}: {first[:100]}")
+    return lines[-40:]
+
+
+def _call(name: str, arguments: dict[str, Any]) -> str:
+    about = next((str(value) for value in arguments.values()), "")
+    return f"{name} {about.partition(chr(10))[0][:80]}".strip()

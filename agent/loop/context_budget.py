@@ -1,0 +1,113 @@
+"""How full the context is, and making room in it before the server has to refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal
+
+from reapair.agent.loop.compaction import plan, prompt_limit
+from reapair.agent.model.types import Outcome, RequestOptions
+from reapair.tools.code.map import TOKENS as MAP_TOKENS
+from reapair.tools.observation import OBSERVATION_LIMIT
+
+if TYPE_CHECKING:
+    from reapair.agent.log.events import Event
+    from reapair.agent.loop.session import Session
+    from reapair.agent.model.types import Message
+
+Reason = Literal["budget", "overflow", "loop"]
+
+
+class Budget:
+    """Watches the prompt of one run grow and compacts the conversation when it must.
+
+    Between exact counts it reckons: what the server told of the last request, and at most a token
+    for each two bytes since. So the server is asked only when the limit is near.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._limit = prompt_limit(session.model.server)
+        self._told: int | None = None
+        self._since = 0
+        session.run.listen(self._follow)
+
+    @property
+    def observation_bytes(self) -> int:
+        """What one observation may take: an eighth of a small context, at three bytes a token."""
+        if self._limit is None:
+            return OBSERVATION_LIMIT
+        return min(OBSERVATION_LIMIT, max(1_000, self._limit * 3 // 8))
+
+    @property
+    def issue_bytes(self) -> int:
+        """What the issue's text may take: a quarter of the context, at three bytes a token."""
+        return (self._limit or 32_000) * 3 // 4
+
+    @property
+    def map_tokens(self) -> int:
+        """What the repository map may take: a sixteenth of a small context."""
+        return min(MAP_TOKENS, (self._limit or 16 * MAP_TOKENS) // 16)
+
+    def ensure(self, step: int) -> None:
+        """Compact if the next prompt would be over the limit."""
+        if self._limit is None or not self._session.history.messages:
+            return
+        if self._told is not None and self._told + self._since // 2 <= self._limit:
+            return
+        counted = self._count(self._session.history.messages)
+        if counted > self._limit:
+            self.compact("budget", step)
+        else:
+            self._told, self._since = counted, 0
+
+    def compact(self, reason: Reason, step: int) -> None:
+        """Make room now and log it; half of the limit is free afterwards."""
+        session = self._session
+        messages = session.history.messages
+        before = self._count(messages)
+        if reason == "overflow":
+            # The server has less room than it said, or we counted too low.
+            self._limit = min(self._limit or before, before) * 9 // 10
+        made = plan(
+            messages,
+            session.run.events,
+            (self._limit or before) // 2,
+            count=self._count,
+            summarise=lambda: self._summarise() if reason == "budget" else "",
+            diff=lambda: session.workspace.recorded_patch().decode("utf-8", "replace"),
+            looping=reason == "loop",
+            prompts=session.prompts,
+        )
+        after = self._count(made.apply(messages))
+        session.run.append(
+            "compaction", step, reason=reason, before=before, after=after, plan=asdict(made)
+        )
+
+    def _summarise(self) -> str:
+        """Ask the model for a summary; it is no step, and "" when anything else comes back."""
+        session = self._session
+        request = {"role": "user", "content": session.prompts.render("summarise")}
+        answer = session.with_deadline(
+            lambda: session.model.ask(
+                [*session.history.messages, request],
+                session.tools.schemas,
+                RequestOptions(thinking=False, max_tokens=2_048),
+            )
+        )
+        return answer.content if answer.outcome is Outcome.FINAL_TEXT else ""
+
+    def _count(self, messages: Sequence[Message]) -> int:
+        return self._session.model.count(messages, self._session.tools.schemas)
+
+    def _follow(self, event: Event) -> None:
+        if event.kind == "response":
+            usage = event.data["usage"]
+            if usage["prompt_tokens"] is not None:
+                self._told = usage["prompt_tokens"] + (usage["completion_tokens"] or 0)
+                self._since = 0
+        elif event.kind == "tool_result":
+            self._since += len(event.data["content"].encode("utf-8", "replace"))
+        elif event.kind == "compaction":
+            self._told, self._since = event.data["after"], 0

@@ -1,0 +1,307 @@
+"""The nodes of the graph. Each does one thing, logs it, and says where to go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from reapair.agent.handover.finish import finish
+from reapair.agent.log.turns import INTERRUPTED, steps_before
+from reapair.agent.loop.context_budget import Budget
+from reapair.agent.loop.conversation import budget_notice, opening
+from reapair.agent.loop.graph import State
+from reapair.agent.loop.session import digest
+from reapair.agent.model.loops import LoopGuard
+from reapair.agent.model.recovery import WIRE, decide, wait_until_ready
+from reapair.agent.model.types import Message, Outcome, Progress, RequestOptions
+from reapair.agent.proof.verify import verify
+from reapair.agent.result import INFRASTRUCTURE, Evidence, ExitReason, Verdict
+from reapair.sandbox import WORKSPACE, SandboxError
+from reapair.tools import Observation, clip
+
+if TYPE_CHECKING:
+    from reapair.agent.log.events import Event
+    from reapair.agent.loop.session import Session
+    from reapair.prompts import Prompts
+
+MAX_PROOFS = 3
+"""How often a run may submit: a failed proof goes back to the model, but not for ever."""
+
+MAX_REPLACEMENTS = 3
+"""How many sandboxes a run may lose before it ends."""
+
+
+ANSWERED: State = {"bad": 0, "wire": 0, "options": {}, "feedback": None}
+"""What a clean answer resets."""
+
+
+class Nodes:
+    """The five nodes over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._run = session.run
+        self._guard = LoopGuard()
+        self._budget = Budget(session)
+        self._replacements = 0
+
+    def prepare(self, state: State) -> State:  # noqa: ARG002
+        """Say what the run stands on; `Session.open` has made it while the graph was loaded."""
+        self._run.append("environment", **self._session.workspace.prepared.facts)
+        return {"step": 0, "bad": 0, "wire": 0, "proofs": 0}
+
+    def think(self, state: State) -> State:
+        """Send one request; only a clean answer enters the history."""
+        session, step = self._session, state["step"] + 1
+        session.cancel.check()
+        if session.history.unanswered:
+            return {"next": "act", **ANSWERED}
+        unfinished = {event.kind: event for event in self._run.events[state["seen"] :]}
+        if event := unfinished.get("response") or unfinished.get("discarded"):
+            return self._recover(event.data, state)
+        if reason := session.limit(state["step"]):
+            return {"next": "verify", "exit_reason": reason}
+        if "request" not in unfinished:
+            self._budget.ensure(step)
+            self._run.append("request", step, messages=self._new_messages(state))
+        event = self._ask(self._options(state), step)
+        if event.data["outcome"] == Outcome.TOOL_CALLS:
+            return {"next": "act", **ANSWERED}
+        return self._recover(event.data, state)
+
+    def _options(self, state: State) -> RequestOptions:
+        settings = self._session.settings
+        varied = RequestOptions(**state.get("options", {}))
+        return replace(varied, rescue=settings.rescue, token_ids=settings.token_ids)
+
+    def _ask(self, options: RequestOptions, step: int) -> Event:
+        """Ask the model and log what became of it."""
+        session = self._session
+        answer = session.with_deadline(
+            lambda: session.model.ask(
+                session.history.messages, session.tools.schemas, options, self._show
+            )
+        )
+        facts: dict[str, Any] = {
+            "outcome": answer.outcome,
+            "usage": asdict(answer.usage),
+            "finish_reason": answer.finish_reason,
+            "salvaged": answer.salvaged,
+            "detail": answer.detail,
+        }
+        if answer.tokens:
+            facts["tokens"] = answer.tokens
+        if answer.message is not None:
+            calls = [asdict(call) for call in answer.calls]
+            return self._run.append("response", step, message=answer.message, calls=calls, **facts)
+        facts |= {"content": answer.content, "reasoning": answer.reasoning}
+        return self._run.append("discarded", step, **facts)
+
+    def act(self, state: State) -> State:
+        """Run the calls of the last answer in order, one observation each."""
+        with self._session.cancel.step():
+            return self._act(state)
+
+    def _act(self, state: State) -> State:
+        session, step = self._session, state["step"] + 1
+        calls = session.history.unanswered
+        for call in calls:
+            observation = self._observe(call, step)
+            if observation.submitted is not None:
+                return {
+                    "next": "verify",
+                    "step": step,
+                    "submission": call["id"],
+                    "summary": observation.submitted,
+                }
+            if session.tools.changes_files(call["name"]):
+                # Before the result: what a result tells must be in the tree after a crash.
+                observation = self._recorded(observation, step)
+            last = call is calls[-1]
+            done = step - steps_before(self._run.events)
+            notice = budget_notice(done, session.settings.max_steps) if last else ""
+            self._answer(call, step, observation, notice)
+        if self._guard.exhausted:
+            self._budget.compact("loop", step)
+            self._guard.forget()
+        self._run.sync()
+        return {"next": "think", "step": step}
+
+    def verify(self, state: State) -> State:
+        """Prove the change; a refuted one goes back to the model as its submission's result."""
+        self._session.cancel.check()
+        session, step = self._session, state["step"]
+        workspace = session.workspace
+        try:
+            workspace.record(step)
+        except SandboxError:
+            workspace.replace()  # What was recorded last stands.
+        patch = workspace.recorded_patch()
+        repeated = state["proofs"] > 0 and session.evidence(patch) is not None
+        evidence = self._prove(patch, step)
+        proofs = state["proofs"] + 1
+        submission = state.get("submission")
+        if submission is None:
+            return {"next": "finish", "proofs": proofs}
+        again = _worth_another(evidence, repeated=repeated) and proofs < MAX_PROOFS
+        text = _refutation(session.prompts, evidence) if again else "Submitted."
+        for call in session.history.unanswered:
+            if call["id"] == submission:
+                self._answer(call, step, Observation(text, ok=not again))
+        if again and session.limit(step) is None:
+            return {"next": "think", "proofs": proofs, "submission": None}
+        return {"next": "finish", "proofs": proofs, "exit_reason": ExitReason.SUBMITTED}
+
+    def _prove(self, patch: bytes, step: int) -> Evidence:
+        """Return the evidence for a patch; one that was proved last time is not proved again."""
+        session, workspace = self._session, self._session.workspace
+        if evidence := session.evidence(patch):
+            return evidence
+        baseline = None
+        if patch.strip():
+            session.say("verification", "waiting for the baseline")
+            baseline = workspace.baseline()
+            if baseline and not self._run.of_kind("baseline"):
+                counts = dict(Counter(baseline.statuses.values()))
+                self._run.append("baseline", step, command=baseline.command, counts=counts)
+            session.say("verification", "proving the patch")
+        evidence = verify(workspace, patch, baseline=baseline)
+        facts = evidence.model_dump(mode="json")
+        self._run.append("verification", step, patch=digest(patch), evidence=facts)
+        return evidence
+
+    def finish(self, state: State) -> State:
+        """Write the result and hand the patch over."""
+        reason = ExitReason(state["exit_reason"])
+        error = state.get("error", "") if reason in INFRASTRUCTURE else ""
+        summary = state.get("summary", "")
+        finish(self._session, reason, steps=state["step"], summary=summary, error=error)
+        return {}
+
+    def _new_messages(self, state: State) -> list[Message]:
+        if not self._session.history.messages:
+            repository_map = self._session.workspace.map
+            issue = self._session.prompts.render(
+                "issue",
+                workspace=WORKSPACE,
+                issue=clip(self._session.issue, self._budget.issue_bytes),
+                test_command=self._session.workspace.prepared.test_command,
+                guidance=self._session.workspace.guidance.first(self._session.issue),
+                repository_map=repository_map.text(self._session.issue, self._budget.map_tokens)
+                if repository_map
+                else "",
+            )
+            return [
+                opening(self._session.prompts, self._session.tools.names),
+                {"role": "user", "content": issue},
+            ]
+        feedback = state.get("feedback")
+        return [{"role": "system", "content": feedback}] if feedback else []
+
+    def _recover(self, answer: dict[str, Any], state: State) -> State:
+        """Do what the table of recoveries says about a bad answer, given as its event's data."""
+        session = self._session
+        outcome = Outcome(answer["outcome"])
+        counter: Literal["wire", "bad"] = "wire" if outcome in WIRE else "bad"
+        count = state[counter] + 1
+        recovery = decide(outcome, count, rescue=session.settings.rescue)
+        if recovery.action == "stop":
+            reason = session.limit(state["step"]) or ExitReason(
+                recovery.exit_reason or "model_error"
+            )
+            return {"next": "verify", "exit_reason": reason, "error": answer["detail"]}
+        if recovery.action == "compact":
+            self._budget.compact("overflow", state["step"] + 1)
+        if recovery.action == "wait":
+            session.say("model", f"waiting for the server: {answer['detail']}")
+            cancel = session.cancel
+            wait_until_ready(session.model.server, recovery.seconds, lambda: cancel.requested)
+        feedback = recovery.feedback and session.prompts.render(
+            recovery.feedback, tools=session.tools.schemas
+        )
+        told: State = {"next": "think", "options": recovery.options, "feedback": feedback}
+        return {**told, "wire": count} if counter == "wire" else {**told, "bad": count}
+
+    def _observe(self, call: dict[str, Any], step: int) -> Observation:
+        """Run one call, or say why it was not run."""
+        if call["error"]:
+            return Observation(call["error"], ok=False)
+        begun = self._session.history.interrupted(call["id"])
+        if begun and self._session.tools.changes_files(call["name"]):
+            return Observation(INTERRUPTED, ok=False)
+        self._run.append(
+            "tool_intent", step, call_id=call["id"], name=call["name"], arguments=call["arguments"]
+        )
+        try:
+            observation = self._session.tools.call(call["name"], call["arguments"])
+        except SandboxError as error:
+            return self._replace_sandbox(error)
+        warning = self._guard.note(call["name"], call["arguments"], observation.text)
+        extra = [f"[{note}]" for note in (*call["notes"], warning) if note]
+        text = clip(observation.text, self._budget.observation_bytes)
+        told = self._session.workspace.guidance.later(call["arguments"], self._run)
+        return replace(observation, text="\n".join([text, *extra, *([told] if told else [])]))
+
+    def _recorded(self, observation: Observation, step: int) -> Observation:
+        """Log the change so far; say it instead of the call's result when that has failed."""
+        try:
+            self._session.workspace.record(step)
+        except SandboxError as error:
+            return self._replace_sandbox(error)
+        return observation
+
+    def _replace_sandbox(self, error: SandboxError) -> Observation:
+        self._replacements += 1
+        if self._replacements > MAX_REPLACEMENTS:
+            raise error
+        self._session.workspace.replace()
+        return Observation(
+            f"The sandbox was lost during this call ({error}) and has been replaced. The tree is "
+            "as it was after the last finished step; processes and files outside it are gone.",
+            ok=False,
+        )
+
+    def _answer(
+        self, call: dict[str, Any], step: int, observation: Observation, notice: str = ""
+    ) -> None:
+        self._run.append(
+            "tool_result",
+            step,
+            call_id=call["id"],
+            name=call["name"],
+            content=observation.text + notice,
+            ok=observation.ok,
+            data=observation.data,
+        )
+
+    def _show(self, progress: Progress) -> None:
+        self._run.append("delta", **asdict(progress))
+
+
+def _worth_another(evidence: Evidence, *, repeated: bool) -> bool:
+    """Tell whether the model is asked for a better change; one it insists on is left unproved."""
+    if evidence.verdict is Verdict.UNPROVED:
+        return evidence.mendable and not repeated
+    return evidence.verdict is Verdict.REFUTED
+
+
+def _refutation(prompts: Prompts, evidence: Evidence) -> str:
+    """Say to the model why its change was not accepted, and what to do."""
+    if evidence.verdict is Verdict.UNPROVED:
+        return prompts.render(
+            "unproved",
+            problem=evidence.problem,
+            tricks=evidence.tricks,
+            warnings=evidence.warnings,
+            notes=evidence.notes,
+        ).strip()
+    return prompts.render(
+        "refuted",
+        problem=evidence.problem,
+        violations=evidence.violations,
+        tricks=evidence.tricks,
+        regressions=evidence.regressions[:20],
+        more=max(0, len(evidence.regressions) - 20),
+        failure=clip(evidence.failure, 1_500),
+    ).strip()

@@ -1,0 +1,212 @@
+"""What the nodes of the graph work with: one run's log, model, tools and sandboxes."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from reapair.agent.log.redaction import public_url
+from reapair.agent.log.turns import steps_before, turn_start
+from reapair.agent.loop.cancel import Cancel
+from reapair.agent.loop.conversation import History, opening
+from reapair.agent.model.client import Client
+from reapair.agent.result import Evidence, ExitReason, Totals
+from reapair.prompts import Prompts
+from reapair.tools import Tool, Toolbox, profile_tools
+
+if TYPE_CHECKING:
+    from reapair.agent.log.event_log import Run
+    from reapair.agent.log.events import Event
+    from reapair.agent.model.types import Answer, Model
+    from reapair.agent.settings.settings import Settings
+    from reapair.agent.workspace.workspace import Workspace
+    from reapair.sandbox import Sandbox
+
+
+@dataclass
+class Session:
+    """One run at work.
+
+    `issue` is the text to solve; `started` is on the monotonic clock. Where several attempts are
+    made, `part` says whether this is one of them or the choice between them, and `spent` returns
+    the tokens that all of them have used; `superseded` says that another one has won. `own_tools`
+    are the user's, offered after the profile's.
+    """
+
+    run: Run
+    settings: Settings
+    model: Model
+    workspace: Workspace
+    issue: str
+    cancel: Cancel = field(default_factory=Cancel)
+    started: float = field(default_factory=time.monotonic)
+    part: Literal["whole", "attempt", "choice"] = "whole"
+    spent: Callable[[], int] | None = None
+    superseded: bool = False
+    own_tools: Sequence[Tool[Any]] = ()
+
+    def __post_init__(self) -> None:
+        self.prompts = Prompts(self.settings.prompts)
+        self.history = History(self.run.events)
+        self.run.listen(self.history.apply)
+        self.tools = Toolbox(
+            [
+                *profile_tools(
+                    self.settings.tools,
+                    self.workspace.runner,
+                    self.workspace.baseline,
+                    self._change,
+                ),
+                *self.own_tools,
+            ],
+            self.workspace.sandbox,
+        )
+        start = turn_start(self.run.events)
+        for event in self.run.of_kind("tool_result"):
+            # What was handed in before the user said more is reviewed again.
+            if event.seq > start or event.data["name"] != "submit":
+                self.tools.restore(event.data["name"], event.data["data"])
+
+    def _change(self, sandbox: Sandbox) -> str:
+        return self.workspace.snapshot.patch(sandbox).decode("utf-8", "replace")
+
+    def open(self) -> None:
+        """Begin the log and get the sandboxes ready, on the run's own snapshot if it has one."""
+        if not self.run.of_kind("run_started"):
+            self.run.append(
+                "run_started",
+                issue=self.issue,
+                repository=str(self.workspace.repository),
+                server=asdict(self.model.server)
+                | {"base_url": public_url(self.model.server.base_url)},
+                settings=self._settings_to_keep(),
+                tools=self.tools.schemas,
+            )
+        if self.part != "attempt":
+            for line in _announcements(self):
+                self.say("model", line)
+        self._read_ahead()
+        if (call := self._interrupted_call()) is not None:
+            self.workspace.roll_back(call)
+        self.workspace.prepare(lambda line: self.say("environment", line))
+        # The model's sandbox first: the first request waits for that one only.
+        if self.part != "choice":
+            self.workspace.sandbox()
+        self.workspace.start_baseline()
+
+    def _read_ahead(self) -> None:
+        """Let the server read what is known of the prompt while the sandbox is made."""
+        if self.part != "choice" and isinstance(self.model, Client):
+            messages = self.history.messages or [opening(self.prompts, self.tools.names)]
+            saved = self._saved_as if self.history.messages else None
+            self.model.read_ahead(messages, self.tools.schemas, saved)
+
+    def save_prompt(self) -> None:
+        """Let the server keep what it has read, for the next life of this run."""
+        if self.history.messages and not self.superseded and isinstance(self.model, Client):
+            self.model.save(self._saved_as)
+
+    @property
+    def _saved_as(self) -> str:
+        return f"agent-{self.run.id}"
+
+    def _interrupted_call(self) -> Event | None:
+        """Return the intent of a call that may have changed files and has no result."""
+        intents = self.run.of_kind("tool_intent")
+        unknown = intents and self.history.interrupted(intents[-1].data["call_id"])
+        return (
+            intents[-1] if unknown and self.tools.changes_files(intents[-1].data["name"]) else None
+        )
+
+    def say(self, phase: str, line: str) -> None:
+        """Show people what takes its time."""
+        self.run.append("progress", phase=phase, text=line)
+
+    def limit(self, step: int) -> ExitReason | None:
+        """Return the limit that forbids another step, if one does."""
+        if step - steps_before(self.run.events) >= self.settings.max_steps:
+            return ExitReason.STEP_LIMIT
+        if (
+            self.settings.max_tokens
+            and (self.spent or self._tokens_of_turn)() >= self.settings.max_tokens
+        ):
+            return ExitReason.TOKEN_LIMIT
+        if time.monotonic() - self.started >= self.settings.max_minutes * 60:
+            return ExitReason.TIME_LIMIT
+        return None
+
+    def with_deadline(self, ask: Callable[[], Answer]) -> Answer:
+        """Call `ask`, closing the model's connection when the run's time is up.
+
+        Raises Stopped when the run was asked to stop meanwhile: such an answer is not kept.
+        """
+        left = self.settings.max_minutes * 60 - (time.monotonic() - self.started)
+        timer = threading.Timer(max(left, 0.0), self.model.cancel)
+        timer.daemon = True
+        timer.start()
+        try:
+            answer = ask()
+        finally:
+            timer.cancel()
+        self.cancel.check()
+        return answer
+
+    def _settings_to_keep(self) -> dict[str, Any]:
+        kept = self.settings.model_dump(mode="json", exclude={"api_key", "headers"})
+        if self.settings.base_url:
+            kept["base_url"] = public_url(self.settings.base_url)
+        return kept
+
+    def _tokens_of_turn(self) -> int:
+        """Add up prompts and answers since the user's last words."""
+        return sum(
+            (event.data["usage"]["prompt_tokens"] or 0)
+            + (event.data["usage"]["completion_tokens"] or 0)
+            for event in self.run.events[turn_start(self.run.events) :]
+            if event.kind in ("response", "discarded")
+        )
+
+    def evidence(self, patch: bytes) -> Evidence | None:
+        """Return what the proof said of exactly this patch on the run's own snapshot, if it did."""
+        for event in reversed(self.run.of_kind("verification")):
+            if event.data.get("patch") == digest(patch):
+                return Evidence.model_validate(event.data["evidence"])
+        return None
+
+    def totals(self) -> Totals:
+        """Add up what all requests of the run cost."""
+        totals = Totals()
+        for event in self.run.events:
+            if event.kind in ("response", "discarded"):
+                totals.add(event.data["usage"])
+        return totals
+
+
+def digest(patch: bytes) -> str:
+    """Return what tells one patch from another in the log."""
+    return hashlib.sha256(patch).hexdigest()
+
+
+def _announcements(session: Session) -> list[str]:
+    """Say which server was taken, if nobody named one, and whether code leaves the machine."""
+    server = session.model.server
+    lines = []
+    if session.settings.base_url is None:
+        lines.append(f"found {server.kind} at {server.base_url}")
+    host = urlsplit(server.base_url).hostname or ""
+    if not _is_this_machine(host):
+        lines.append(f"code leaves this machine for {host}")
+    return lines
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

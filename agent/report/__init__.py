@@ -1,6 +1,0 @@
-"""The page that tells a run to people: one file, from disk, without a network."""
-
-from reapair.agent.report.page import render
-from reapair.agent.report.write import FILE_NAME, write_report
-
-__all__ = ["FILE_NAME", "render", "write_report"]

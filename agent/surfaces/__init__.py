@@ -1,0 +1,1 @@
+"""What people and programs use: command line, terminal, report, GitHub, API."""

@@ -1,0 +1,98 @@
+"""The `agent` command (also `reapair`). Thin: it reads arguments, calls, shows, exits."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import Annotated, NoReturn
+
+import typer
+
+from reapair.agent.surfaces.cli.common import READER_GONE, app, fail, leave
+
+# The help lists the commands in the order of their imports.
+# isort: off
+from reapair.agent.surfaces.cli import (
+    solve,
+    runs,
+    setup,
+    serve,
+    config,
+    evaluate,
+    export,
+    tasks,
+    github,
+)
+# isort: on
+
+__all__ = [
+    "config",
+    "evaluate",
+    "export",
+    "github",
+    "main",
+    "runs",
+    "serve",
+    "setup",
+    "solve",
+    "tasks",
+]
+
+
+def main() -> None:
+    """Run the command line; called by the console scripts and `python -m reapair`."""
+    # Imports make objects that stay: looking for garbage among them is a tenth of the start.
+    gc.set_threshold(100_000)
+    for stream in (sys.stdout, sys.stderr):
+        # What no output of this terminal can hold must not end a run.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if "--debug" not in sys.argv:
+        threading.excepthook = lambda args: _say_aside(args.exc_value)
+        sys.unraisablehook = lambda args: _say_aside(args.exc_value)
+    try:
+        app()
+    except BrokenPipeError:
+        leave(READER_GONE)
+    except Exception as error:  # The last line of defence: no traceback for people.
+        if "--debug" in sys.argv:
+            raise
+        _say(error)
+
+
+def _say_aside(error: BaseException | None) -> None:
+    """Say in one line what went wrong beside the work."""
+    with suppress(OSError):
+        typer.echo(f"warning: {type(error).__name__}: {error}", err=True)
+
+
+def _say(error: Exception) -> NoReturn:
+    """Say in one line what ended the program, and leave."""
+    from reapair.agent.log.event_log import RunError
+
+    if isinstance(error, RunError):
+        fail(1, str(error))
+    said = f"{type(error).__name__}: {error}".rstrip(". ")
+    fail(1, f"Internal error: {said}. For more: agent --debug {' '.join(sys.argv[1:2])} ...")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"agent {version('reapair')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Options of all commands."""

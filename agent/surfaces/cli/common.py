@@ -1,0 +1,226 @@
+"""What the commands share: the app, options, settings, and the ways to leave."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reapair.agent.log.events import Event
+    from reapair.agent.loop.cancel import Cancel
+    from reapair.agent.result import Result
+    from reapair.agent.settings.settings import Settings
+    from reapair.agent.surfaces.console.lines import Level, Screen
+
+READER_GONE = 141
+"""Exit code, as of SIGPIPE: what we write is read by nobody any more."""
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Solve issues with a coding model of your own, and prove the patches.",
+)
+
+BaseUrl = Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")]
+ModelName = Annotated[str | None, typer.Option(help="Model name, where the server has several.")]
+ApiKey = Annotated[str | None, typer.Option(help="Key for the model's server.")]
+Project = Annotated[Path | None, typer.Option(help="Folder to work for in a monorepo.")]
+Include = Annotated[
+    list[str] | None, typer.Option(help="Ignored files to work with too; may be repeated.")
+]
+SetupCommand = Annotated[str | None, typer.Option(help="Installs what tests need; network.")]
+TestCommand = Annotated[str | None, typer.Option(help="Runs the whole test suite.")]
+Image = Annotated[str | None, typer.Option(help="Container image, or ./Dockerfile to build.")]
+SandboxName = Annotated[str | None, typer.Option(help="docker, podman, bubblewrap, none or auto.")]
+JsonEvents = Annotated[bool, typer.Option("--json", help="One JSON object per event.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict, and what to do.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Thoughts, results and what requests cost, too.")
+]
+Debug = Annotated[bool, typer.Option(help="Show tracebacks.")]
+
+
+def _run_ids(beginning: str) -> list[str]:
+    """Complete a run's id in the shell; nothing is said there of settings that are wrong."""
+    from reapair.agent.log.listing import ids
+    from reapair.agent.settings.sources import SettingsError, load
+
+    with suppress(SettingsError, OSError):
+        return ids(beginning, load(None).settings.runs)
+    return []
+
+
+RunId = Annotated[
+    str, typer.Argument(help="The run, or the beginning of its id.", autocompletion=_run_ids)
+]
+
+
+def settings_from(given: dict[str, Any], *, here: bool = True) -> Settings:
+    """Put flags over all other places for settings; what is wrong is named with what is allowed.
+
+    Not `here`: for no work in the repository around, whose file is not asked then.
+    """
+    from reapair.agent.settings.sources import SettingsError, load
+
+    try:
+        return load(Path.cwd() if here else None, given).settings
+    except SettingsError as error:
+        fail(2, str(error))
+
+
+def find_run(run_id: str) -> Path:
+    """Return the directory of a run; leave with words where there is none, or more than one."""
+    from reapair.agent.log.event_log import RunError
+    from reapair.agent.log.listing import find
+
+    try:
+        return find(run_id, settings_from({}, here=False).runs)
+    except RunError as error:
+        fail(2, str(error))
+
+
+def run_and_show(
+    job: Callable[[Callable[[Event], None], Cancel], Result],
+    settings: Settings,
+    *,
+    as_json: bool,
+    quiet: bool = False,
+    verbose: bool = False,
+    any_verdict: bool = False,
+) -> NoReturn:
+    """Do the job, show it as it happens, leave with its exit code.
+
+    With `any_verdict` a run that came to a verdict exits with 0, whichever it is.
+    """
+    from rich.console import Console
+
+    from reapair.agent.loop.cancel import Cancel
+    from reapair.agent.surfaces.console import print_json, screen_for
+
+    level: Level = "quiet" if quiet else "verbose" if verbose else "normal"
+    screen = screen_for(Console(), level)
+    cancel = Cancel()
+    stopped = _stop_on_signals(cancel, screen)
+    show, is_gone = _while_someone_reads(print_json if as_json else screen.show, cancel)
+    with screen:
+        result = _do(job, show, cancel, stopped, screen)
+    if is_gone():
+        leave(READER_GONE)
+    if not as_json:
+        screen.result(result, short(result.directory))
+    elif result.error:
+        fail(_code(result, settings, stopped=signal.SIGTERM in stopped), result.error)
+    code = _code(result, settings, stopped=signal.SIGTERM in stopped)
+    leave(0 if any_verdict and code in _VERDICTS else code)
+
+
+_VERDICTS = (9, 10, 11, 12)
+
+
+def _do(
+    job: Callable[[Callable[[Event], None], Cancel], Result],
+    show: Callable[[Event], None],
+    cancel: Cancel,
+    stopped: list[int],
+    screen: Screen,
+) -> Result:
+    """Do the job; say what keeps it from a result, and leave."""
+    from reapair.agent.log.event_log import RunError
+    from reapair.agent.model.types import ModelError
+    from reapair.agent.solve import UsageError
+    from reapair.sandbox import SandboxError
+
+    codes = {UsageError: 2, ModelError: 3, SandboxError: 4, RunError: 1}
+    try:
+        return job(show, cancel)
+    except tuple(codes) as error:
+        screen.close()
+        fail(next(code for kind, code in codes.items() if isinstance(error, kind)), str(error))
+    except KeyboardInterrupt:
+        screen.close()
+        fail(143 if signal.SIGTERM in stopped else 130, "Stopped.")
+
+
+def _while_someone_reads(
+    show: Callable[[Event], None], cancel: Cancel
+) -> tuple[Callable[[Event], None], Callable[[], bool]]:
+    """Return a listener that stops the run when nobody reads its output, and how to ask for that.
+
+    The run can be resumed.
+    """
+    gone: list[OSError] = []
+
+    def listen(event: Event) -> None:
+        if gone:
+            return
+        try:
+            show(event)
+        except BrokenPipeError as error:
+            gone.append(error)
+            cancel.request()
+
+    return listen, lambda: bool(gone)
+
+
+def _stop_on_signals(cancel: Cancel, screen: Screen) -> list[int]:
+    """Let Ctrl-C and SIGTERM end the run after its running step; twice, or between steps, at once.
+
+    Returns the list that the signals will be in.
+    """
+    came: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        came.append(number)
+        if cancel.requested or not cancel.in_step:
+            raise KeyboardInterrupt
+        cancel.request()
+        screen.stopping = True
+        if not screen.live:
+            # Not by print, which may be what was interrupted.
+            os.write(2, b"Stopping when this step is done; the same again stops at once.\n")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return came
+
+
+def _code(result: Result, settings: Settings, *, stopped: bool) -> int:
+    from reapair.agent.result import ExitCode, ExitReason
+
+    if result.exit_reason is ExitReason.CANCELLED:
+        return ExitCode.TERMINATED if stopped else ExitCode.INTERRUPTED
+    return result.exit_code(accept_regression_free=settings.accept == "regression_free")
+
+
+def short(directory: Path) -> str:
+    """Write a path the way people do, with ~ for their home."""
+    try:
+        return f"~/{directory.relative_to(Path.home())}"
+    except ValueError:
+        return str(directory)
+
+
+def fail(code: int, message: str) -> NoReturn:
+    """Say what went wrong and leave with the exit code."""
+    from reapair.agent.words.terminal_safe import clean
+
+    with suppress(OSError):
+        typer.echo(clean(message), err=True)
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Leave without waiting for threads: everything worth keeping is on disk by now."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # Perhaps nobody reads it any more.
+            stream.flush()
+    os._exit(code)

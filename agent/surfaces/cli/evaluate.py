@@ -1,0 +1,192 @@
+"""Commands on benchmarks: eval, eval show, eval humaneval."""
+
+from __future__ import annotations
+
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from typer.core import TyperGroup
+
+from reapair.agent.surfaces.cli.common import (
+    ApiKey,
+    Debug,
+    Image,
+    ModelName,
+    SandboxName,
+    app,
+    fail,
+    leave,
+    settings_from,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reapair.agent.lab.evaluate.evaluation import Plan, Progress
+
+T = TypeVar("T")
+
+Servers = Annotated[
+    list[str] | None, typer.Option(help="Endpoint; several share the work, one kept per run.")
+]
+
+
+class _RunByDefault(TyperGroup):
+    """A group of commands in which `run` may be left out."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        if args and args[0] not in {*self.commands, "--help"}:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+evaluations = typer.Typer(cls=_RunByDefault, no_args_is_help=True)
+app.add_typer(
+    evaluations, name="eval", help="Evaluate a model on benchmark tasks: agent eval TASKS."
+)
+
+
+@evaluations.command()
+def run(
+    tasks: Annotated[Path, typer.Argument(help="JSONL, JSON or Parquet file, or a directory.")],
+    out: Annotated[Path, typer.Option(help="Keeps everything; goes on with what is there.")] = Path(
+        "evaluation"
+    ),
+    ids: Annotated[list[str] | None, typer.Option(help="Ids or globs; may be repeated.")] = None,
+    slice_: Annotated[str, typer.Option("--slice", help="A part of them, like 0:100.")] = "",
+    shuffle: Annotated[int | None, typer.Option(help="Shuffle with this seed first.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Instances at once.")] = 1,
+    attempts: Annotated[int, typer.Option(min=1, max=16, help="Attempts at each.")] = 1,
+    redo: Annotated[bool, typer.Option("--redo", help="Run finished ones again.")] = False,
+    solver: Annotated[
+        str, typer.Option(help="model, gold, empty, script:FILE or predictions:FILE.")
+    ] = "model",
+    tools: Annotated[str | None, typer.Option(help="standard, swe-smith or bash.")] = None,
+    repos: Annotated[Path | None, typer.Option(help="Directory with clones.")] = None,
+    base_url: Servers = None,
+    model: ModelName = None,
+    api_key: ApiKey = None,
+    max_steps: Annotated[int | None, typer.Option(help="Steps before the end.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Minutes before the end.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens before the end.")] = None,
+    sandbox: SandboxName = None,
+    image: Image = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Run on the Ray cluster at this address; auto: this one's.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per instance.")] = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Solve and grade every task; interrupted, the same command goes on where it was.
+
+    Exit codes: 0 all selected instances have a grade, 4 some failed for other reasons than the
+    model's work, 2 usage, 3 no model server.
+    """
+    from reapair.agent.lab.evaluate.evaluation import Plan, servers_for
+
+    given = {
+        "model": model,
+        "api_key": api_key,
+        "attempts": attempts,
+        # All attempts are wanted: pass@k counts them.
+        "early_stop": False,
+        "tools": tools,
+        "max_steps": max_steps,
+        "max_minutes": max_minutes,
+        "max_tokens": max_tokens,
+        "sandbox": sandbox,
+        "image": image,
+    }
+    settings, urls = settings_from(given, here=False), tuple(base_url or ())
+    settings, urls = _with_words(lambda: servers_for(settings, urls, solver))
+    plan = Plan(
+        tasks, out, settings, solver, workers, tuple(ids or ()), slice_, shuffle, urls, repos, redo
+    )
+    progress = _with_words(lambda: _evaluate(plan, ray, as_json=json))
+    leave(4 if progress.counts["failed"] else 0)
+
+
+def _with_words(work: Callable[[], T]) -> T:
+    """Do the work; what goes wrong becomes words and an exit code."""
+    from reapair.agent.lab.evaluate.instances import InstanceError
+    from reapair.agent.model.types import ModelError
+    from reapair.sandbox import SandboxError
+
+    try:
+        return work()
+    except InstanceError as error:
+        fail(2, str(error))
+    except ModelError as error:
+        fail(3, str(error))
+    except SandboxError as error:
+        fail(4, str(error))
+    except KeyboardInterrupt:
+        fail(130, "Stopped. The same command goes on.")
+
+
+def _evaluate(plan: Plan, ray: str | None, *, as_json: bool) -> Progress:
+    from rich.console import Console
+
+    from reapair.agent.lab.evaluate.cluster import RayRunner
+    from reapair.agent.lab.evaluate.evaluation import evaluate
+    from reapair.agent.lab.evaluate.processes import run_locally
+    from reapair.agent.lab.evaluate.watch import print_line, summary, watching
+
+    runner = RayRunner(ray) if ray else run_locally
+    if as_json:
+        return evaluate(plan, print_line, runner)
+    with watching(Console()) as listener:
+        progress = evaluate(plan, listener, runner)
+    typer.echo(f"{summary(progress)}\nMore: agent eval show {plan.out}")
+    return progress
+
+
+@evaluations.command()
+def show(
+    out: Annotated[Path, typer.Argument(help="The evaluation's directory.")],
+    other: Annotated[Path | None, typer.Argument(help="Another one to compare with.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write it as a page here.")] = None,
+) -> None:
+    """Show what an evaluation says, or how two of them differ."""
+    from reapair.agent.lab.evaluate.analysis import analyse, compare
+    from reapair.agent.lab.evaluate.told import told
+
+    found = _with_words(lambda: analyse(out))
+    against = _with_words(lambda: compare(out, other)) if other else None
+    if json:
+        compared = against.model_dump(mode="json") if against else None
+        whole = found.model_dump(mode="json") | {"comparison": compared}
+        typer.echo(dumps(whole, indent=1))
+    elif html:
+        from reapair.agent.surfaces.report.page import HERE, render
+
+        page = render(HERE / "evaluation.html", name=out.name, found=found, against=against)
+        html.write_text(page, "utf-8")
+        typer.echo(f"written to {html}")
+    else:
+        typer.echo("\n".join(told(found, against)))
+
+
+@evaluations.command()
+def humaneval(
+    file: Annotated[Path, typer.Argument(help="HumanEval(+) problems, JSONL, perhaps .gz.")],
+    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")] = None,
+    model: ModelName = None,
+    api_key: ApiKey = None,
+    sandbox: SandboxName = None,
+    slice_: Annotated[str, typer.Option("--slice", help="A part of them, like 0:20.")] = "",
+    workers: Annotated[int, typer.Option(min=1, help="Problems at once.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per problem.")] = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Check a served model and its template on small problems, one answer each."""
+    from reapair.agent.lab.evaluate.humaneval import run_problems
+
+    settings = settings_from(
+        {"base_url": base_url, "model": model, "api_key": api_key, "sandbox": sandbox},
+        here=False,
+    )
+    _with_words(lambda: run_problems(file, settings, slice_, workers, as_json=json))

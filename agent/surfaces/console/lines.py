@@ -1,0 +1,250 @@
+"""A run as lines: for pipes and logs, and what stays above the live view of a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Literal, Self
+
+from reapair.agent.words import run_words as words
+from reapair.agent.words.terminal_safe import clean, one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reapair.agent.log.events import Event
+    from reapair.agent.result import Result
+
+Level = Literal["quiet", "normal", "verbose"]
+
+DIFF_LINES = 400
+"""Lines of a diff that end a run; more would push its verdict's reasons out of reach."""
+
+_SHARED = frozenset({"run_started", "snapshot", "environment", "baseline"})
+"""Kinds that say of an attempt what its run has said already."""
+
+
+def print_json(event: Event) -> None:
+    """Show an event as one line of JSON on standard output."""
+    sys.stdout.write(event.to_json() + "\n")
+    sys.stdout.flush()
+
+
+class Screen:
+    """Shows a run as it happens, a line for each thing done, and its result at the end.
+
+    Args:
+        console: where to.
+        level: `quiet` shows the verdict and what to do next, `verbose` also what the model thought,
+            what the calls gave and what each request cost.
+
+    A context manager: leaving it leaves the terminal as it was.
+    """
+
+    def __init__(self, console: Console, level: Level = "normal") -> None:
+        self._console = console
+        self._level = level
+        self.stopping = False
+        self._calls: dict[tuple[int, str], str] = {}
+        self._before = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+    @property
+    def live(self) -> bool:
+        """True while a view is kept up to date that other output would tear."""
+        return False
+
+    def show(self, event: Event) -> None:
+        """Show one event, if it says something to people."""
+        part_of_several = "." in event.run
+        if self._level == "quiet" or (part_of_several and event.kind in _SHARED):
+            return
+        self._before = f"[{event.attempt}] " if part_of_several else ""
+        handler = getattr(self, f"_on_{event.kind}", None)
+        if handler is not None:
+            handler(event)
+
+    def _line(self, text: str, style: str = "", *, fit: bool = False) -> None:
+        """Print one line. With `fit` a terminal shows as much of it as it has columns."""
+        from rich.text import Text
+
+        line = Text(self._before + clean(text.replace("\n", " ")), style)
+        if fit and self._console.is_terminal:
+            self._console.print(line, no_wrap=True, overflow="ellipsis", highlight=False)
+        else:
+            self._console.print(line, soft_wrap=True, highlight=False)
+
+    def _prose(self, text: str, style: str = "") -> None:
+        """Print an indented sentence; a terminal breaks it between words."""
+        from rich.text import Text
+
+        line = one_line(text, 2_000)
+        if not self._console.is_terminal:
+            self._line(f"  {line}", style)
+            return
+        for part in Text(line, style).wrap(self._console, max(self._console.width - 2, 20)):
+            self._console.print(Text("  ").append_text(part), soft_wrap=True, highlight=False)
+
+    def _on_run_started(self, event: Event) -> None:
+        self._line(words.title(event.data["issue"]), "bold", fit=True)
+        self._run_line(event)
+
+    def _run_line(self, event: Event) -> None:
+        server = event.data["server"]
+        self._line(f"run {event.run} · {server['model']} on {server['kind']}", "dim", fit=True)
+
+    def _on_progress(self, event: Event) -> None:
+        self._prose(f"{event.data['phase']}: {event.data['text']}", "dim")
+
+    def _on_snapshot(self, event: Event) -> None:
+        for path in event.data["left_out"]:
+            self._prose(f"snapshot: left out {path}", "dim")
+
+    def _on_environment(self, event: Event) -> None:
+        kind = event.data["sandbox"]
+        self._line(f"  sandbox: {kind}", "dim")
+        if kind == "none":
+            self._prose("Not isolated: commands run as you, on this machine.", "yellow")
+        for note in event.data.get("notes", ()):
+            self._prose(f"environment: {note}", "yellow")
+
+    def _on_baseline(self, event: Event) -> None:
+        counts = ", ".join(f"{count} {name}" for name, count in event.data["counts"].items())
+        self._prose(f"baseline: {counts or 'no test ran'}", "dim")
+
+    def _on_response(self, event: Event) -> None:
+        if self._level != "verbose":
+            return
+        message = event.data["message"]
+        for said in (message.get("reasoning_content"), message.get("content")):
+            if said:
+                self._prose(one_line(said, 300), "italic dim")
+        self.tokens(event)
+
+    def _on_discarded(self, event: Event) -> None:
+        detail = event.data["detail"] or "answer not used"
+        self._line(f"{event.step:>3}  ({event.data['outcome']}: {detail})", "yellow", fit=True)
+
+    def _on_compaction(self, event: Event) -> None:
+        self.tokens(event)
+
+    def _on_instruction(self, event: Event) -> None:
+        self._prose(f"you: {event.data['text']}", "bold")
+
+    def _on_tool_intent(self, event: Event) -> None:
+        said = words.call(event.data["name"], event.data["arguments"])
+        self._calls[event.attempt, event.data["call_id"]] = said
+
+    def _on_tool_result(self, event: Event) -> None:
+        data = event.data
+        call = one_line(self._calls.pop((event.attempt, data["call_id"]), data["name"]))
+        mark = "" if data["ok"] else "✗ "
+        gave = one_line(mark + words.gist(data["name"], data["content"]), 80)
+        if self._console.is_terminal:
+            # What came of it is to be seen in a narrow window, too.
+            room = self._console.width - len(gave) - len(self._before) - 10
+            call = one_line(call, max(room, self._console.width // 2 - 6))
+        style = "" if data["ok"] else "yellow"
+        self._line(f"{event.step:>3}  {call}  → {gave}", style, fit=True)
+        if self._level == "verbose":
+            for line in data["content"].strip().split("\n")[1:6]:
+                self._line(f"     {line}", "dim", fit=True)
+
+    def _on_verification(self, event: Event) -> None:
+        if event.data.get("choice"):
+            self._prose(f"choice: {event.data['choice']['why']}", "dim")
+            return
+        on = f" on {event.data['on']}" if event.data.get("on") else ""
+        self._line(f"  proof{on}: {event.data['evidence']['verdict']}", "dim")
+
+    def _on_run_finished(self, event: Event) -> None:
+        if self._before:
+            result = event.data["result"]
+            said = f"{result['evidence']['verdict']}, {result['exit_reason']}"
+            self._line(f"{said}, {result['steps']} steps", "dim")
+
+    def tokens(self, event: Event) -> None:
+        """Show what one request cost, or what a compaction freed."""
+        data = event.data
+        if event.kind == "compaction":
+            said = f"compaction: {data['before']} to {data['after']} tokens"
+        else:
+            said = words.request(data["usage"])
+        self._line(f"{event.step:>3}  {said}", "dim")
+
+    def result(self, result: Result, directory: str, *, lines: int | None = DIFF_LINES) -> None:
+        """Show how the run ended: diff, verdict, evidence, hand-over, where it is kept.
+
+        Args:
+            result: of the run.
+            directory: of the run, as people write it.
+            lines: how many lines of the diff at most; None: all.
+        """
+        self.close()
+        self._before = ""
+        loud = self._level != "quiet"
+        if result.patch and loud:
+            self._gap()
+            self._diff(reading_order(result), lines)
+        self._gap()
+        style, meaning = words.VERDICTS[result.verdict]
+        if result.error:
+            self._line(f"{result.exit_reason}: {result.error}", "red")
+        self._line(f"{result.verdict}: {meaning}", style)
+        choice = result.choice
+        told = [words.candidate(each) for each in choice.candidates] if choice else []
+        if loud:
+            for line in [*words.evidence(result), *told, *([choice.why] if choice else [])]:
+                self._prose(line)
+        self._handed_over(result, directory)
+
+    def _handed_over(self, result: Result, directory: str) -> None:
+        if result.branch:
+            self._line(f"  branch {result.branch}")
+        if result.pull_request:
+            self._line(f"  pull request {result.pull_request}")
+        if result.applied:
+            self._line("  applied to the work tree")
+        if result.patch_file:
+            self._line(f"  patch written to {result.patch_file}")
+        if result.note:
+            self._prose(result.note, "yellow")
+        page = ", with report.html" if (result.directory / "report.html").exists() else ""
+        self._line(f"  run kept in {directory}{page}", "dim")
+        self._gap()
+        for purpose, command in words.commands(result):
+            self._line(f"  {purpose:<6} {command}")
+
+    def _gap(self) -> None:
+        """Set apart what follows, for eyes only."""
+        if self._console.is_terminal and self._level != "quiet":
+            self._console.print()
+
+    def _diff(self, patch: str, limit: int | None) -> None:
+        lines = [line for line in patch.rstrip("\n").split("\n") if not line.startswith("index ")]
+        for line in lines[:limit]:
+            head = line.startswith(("+++", "---", "diff "))
+            style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
+            self._line(line, "bold" if head else style)
+        if limit is not None and len(lines) > limit:
+            self._line(f"… {len(lines) - limit} more lines of the diff", "yellow")
+
+
+def reading_order(result: Result) -> str:
+    """Return the patch; where only its own tests show the fix, these are to be read first."""
+    from reapair.sandbox.git.patch import split
+    from reapair.sandbox.git.patch_policy import changed_files
+    from reapair.tools.files import is_test_file
+
+    if not result.evidence.own_test_only:
+        return result.patch
+    parts = split(result.patch.encode("utf-8", "surrogateescape"))
+    parts.sort(key=lambda part: not all(map(is_test_file, changed_files(part))))
+    return b"".join(parts).decode("utf-8", "surrogateescape")

@@ -1,0 +1,216 @@
+"""What happened in a run, in its order, as a page tells it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from reapair.agent.surfaces.report.charts import Series, stacked
+from reapair.agent.words import run_words as words
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from reapair.agent.log.events import Event
+
+MOST_TEXT = 3_000_000
+"""Characters that all texts of a page may take together; the event log has them whole."""
+
+
+@dataclass
+class Call:
+    """One call of a tool. `seconds` is None when it was not run, or not to its end."""
+
+    name: str
+    about: str
+    arguments: list[tuple[str, str]]
+    gist: str = "no result: the run was stopped here"
+    observation: str = ""
+    ok: bool = False
+    seconds: float | None = None
+
+
+@dataclass
+class Entry:
+    """One thing that happened; `at` and `seconds` are seconds since the start, and of it."""
+
+    kind: Literal["step", "discarded", "told", "note", "instruction"]
+    step: int
+    at: float
+    title: str = ""
+    reasoning: str = ""
+    content: str = ""
+    calls: list[Call] = field(default_factory=list)
+    usage: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """True when the answer or one of its calls came to nothing."""
+        return self.kind == "discarded" or any(not call.ok for call in self.calls)
+
+    @property
+    def tool_seconds(self) -> float:
+        """Seconds that its calls took."""
+        return sum(call.seconds or 0.0 for call in self.calls)
+
+
+def tell(events: Sequence[Event]) -> list[Entry]:
+    """Return what happened, in its order."""
+    return _Teller(events).entries
+
+
+class _Teller:
+    def __init__(self, events: Sequence[Event]) -> None:
+        texts = 3 * sum(event.kind in ("response", "tool_result") for event in events)
+        self._limit = max(1_500, min(20_000, MOST_TEXT // max(texts, 1)))
+        self._start = events[0].ts if events else 0.0
+        self._asked = self._start
+        self._begun: dict[str, float] = {}
+        self._calls: dict[str, Call] = {}
+        self.entries: list[Entry] = []
+        for event in events:
+            handler = getattr(self, f"_on_{event.kind}", None)
+            if handler is not None:
+                handler(event)
+
+    def _add(self, event: Event, kind: Any, title: str, **more: Any) -> Entry:
+        entry = Entry(kind, event.step, event.ts - self._start, title, **more)
+        self.entries.append(entry)
+        return entry
+
+    def _clip(self, value: Any) -> str:
+        text: str = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if len(text) <= self._limit:
+            return text
+        head = self._limit * 2 // 3
+        left_out = len(text) - self._limit
+        tail = text[head + left_out :]
+        return f"{text[:head]}\n[… {left_out:,} characters left out of this page …]\n{tail}"
+
+    def _on_baseline(self, event: Event) -> None:
+        counts = ", ".join(f"{count} {name}" for name, count in event.data["counts"].items())
+        self._add(
+            event, "note", f"The suite on the untouched repository: {counts or 'no test ran'}"
+        )
+
+    def _on_request(self, event: Event) -> None:
+        self._asked = event.ts
+        for message in event.data["messages"]:
+            role, content = message.get("role"), message.get("content")
+            title = f"Told to the model ({role})"
+            self._add(event, "told", title, content=self._clip(content or ""))
+
+    def _on_response(self, event: Event) -> None:
+        data, message = event.data, event.data["message"]
+        thought = message.get("reasoning_content") or message.get("reasoning") or ""
+        entry = self._add(
+            event,
+            "step",
+            "",
+            reasoning=self._clip(thought),
+            content=self._clip(message.get("content") or ""),
+            usage=data["usage"],
+            seconds=event.ts - self._asked,
+        )
+        for each in data["calls"]:
+            arguments = each["arguments"]
+            shown = [(name, self._clip(value)) for name, value in arguments.items()]
+            about = words.call("", arguments)
+            entry.calls.append(Call(str(each["name"]), about, shown))
+            self._calls[each["id"]] = entry.calls[-1]
+        if not entry.calls:
+            entry.title = "Words without a call"
+
+    def _on_discarded(self, event: Event) -> None:
+        data = event.data
+        self._add(
+            event,
+            "discarded",
+            f"{data['outcome']}: {data['detail'] or 'answer not used'}",
+            reasoning=self._clip(data["reasoning"]),
+            content=self._clip(data["content"]),
+            usage=data["usage"],
+            seconds=event.ts - self._asked,
+        )
+        self._asked = event.ts
+
+    def _on_tool_intent(self, event: Event) -> None:
+        self._begun[event.data["call_id"]] = event.ts
+
+    def _on_tool_result(self, event: Event) -> None:
+        data = event.data
+        call = self._calls.get(data["call_id"])
+        if call is None:
+            return
+        call.observation, call.ok = self._clip(data["content"]), data["ok"]
+        call.gist = words.gist(data["name"], data["content"])[:120]
+        if data["call_id"] in self._begun:
+            call.seconds = event.ts - self._begun[data["call_id"]]
+
+    def _on_compaction(self, event: Event) -> None:
+        data = event.data
+        said = f"Room made in the context ({data['reason']}): {data['before']} to {data['after']}"
+        self._add(event, "note", f"{said} tokens")
+
+    def _on_verification(self, event: Event) -> None:
+        if event.data.get("choice"):
+            return
+        on = f" on {event.data['on']}" if event.data.get("on") else ""
+        self._add(event, "note", f"Proof{on}: {event.data['evidence']['verdict']}")
+
+    def _on_handover(self, event: Event) -> None:
+        data = event.data
+        if data.get("intent"):
+            return
+        did = [f"branch {data['branch']}"] if data.get("branch") else []
+        did += ["applied to the work tree"] if data.get("applied") else []
+        did += ["written to a file"] if data.get("patch_file") else []
+        self._add(event, "note", f"Handed over: {', '.join(did) or data.get('note') or 'nothing'}")
+
+    def _on_instruction(self, event: Event) -> None:
+        self._add(event, "instruction", "You said", content=self._clip(event.data["text"]))
+
+
+def charts(entries: Sequence[Entry]) -> list[tuple[str, list[Series], Markup]]:
+    """Return title, series and picture of each chart; none without an answer."""
+    asked = [entry for entry in entries if entry.usage]
+    if not asked:
+        return []
+    labels = [str(entry.step) for entry in asked]
+    cached = [_number(entry, "cached_tokens") for entry in asked]
+    tokens = [
+        Series("reused", "reused", cached),
+        Series(
+            "recomputed",
+            "read",
+            [max(_number(e, "prompt_tokens") - c, 0) for e, c in zip(asked, cached, strict=True)],
+        ),
+        Series("generated", "written", [_number(entry, "completion_tokens") for entry in asked]),
+    ]
+    prefill = [_number(entry, "prefill_seconds") for entry in asked]
+    decode = [_number(entry, "decode_seconds") for entry in asked]
+    waited = [
+        max(entry.seconds - read - written, 0.0)
+        for entry, read, written in zip(asked, prefill, decode, strict=True)
+    ]
+    seconds = [
+        Series("reading the prompt", "read", prefill),
+        Series("writing", "written", decode),
+        Series("else with the server", "waited", waited),
+        Series("tools", "tools", [entry.tool_seconds for entry in asked]),
+    ]
+    pictures = []
+    for title, unit, series in (
+        ("Tokens of each request", "tokens", tokens),
+        ("Seconds of each step", "s", seconds),
+    ):
+        picture = stacked(series, labels, title=f"{title}; the table has the numbers", unit=unit)
+        pictures.append((title, series, picture))
+    return pictures
+
+
+def _number(entry: Entry, name: str) -> float:
+    return float(entry.usage.get(name) or 0)

@@ -1,0 +1,1 @@
+"""The sandboxes of a run, and what the repository needs to run its tests."""

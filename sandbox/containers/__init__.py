@@ -1,0 +1,1 @@
+"""Sandboxes in Docker and podman containers."""

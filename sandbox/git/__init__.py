@@ -1,0 +1,1 @@
+"""Git on untrusted repositories: snapshots in, patches out."""

@@ -1,0 +1,142 @@
+"""What a patch may not do, judged from its bytes before it touches anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from reapair.sandbox.git.patch import GITLINK, SYMLINK, FileDiff, parse
+
+SIZE_LIMIT = 5 * 1024 * 1024
+"""Most bytes of a patch."""
+
+Rule = Literal[
+    "size",
+    "path_escape",
+    "git_dir",
+    "link_escape",
+    "gitlink",
+    "gitmodules",
+    "gitattributes",
+    "workflow",
+]
+
+
+class Violation(NamedTuple):
+    """A rule that a patch breaks, the path that breaks it (printable), and a line for people."""
+
+    rule: Rule
+    path: str
+    message: str
+
+
+# Characters that HFS+ leaves out of names: `.g<U+200C>it` is `.git` there.
+_HFS_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+# NTFS's short names of the three files, as git makes them out.
+_GIT_DIR = re.compile(r"\.git|git~\d+")
+_GITMODULES = re.compile(r"\.gitmodules|gitmod~\d+|gi7eba~\d+")
+_GITATTRIBUTES = re.compile(r"\.gitattributes|gitatt~\d+|gi7d29~\d+")
+_DRIVE = re.compile(r"[a-z]:", re.IGNORECASE)
+
+_WORKFLOWS = (
+    (".github", "workflows"),
+    (".github", "actions"),
+    (".gitlab-ci.yml",),
+)
+
+
+def check(patch: bytes, *, allow_workflows: bool = False) -> list[Violation]:
+    """Return every rule the patch breaks, each path once a rule; [] when it may be used.
+
+    Args:
+        patch: a unified diff, as git writes it or close to it; any bytes are taken.
+        allow_workflows: let it change what a forge runs by itself.
+    """
+    if len(patch) > SIZE_LIMIT:
+        message = f"The patch has {len(patch)} bytes; at most {SIZE_LIMIT} are taken."
+        return [Violation("size", "", message)]
+    found: dict[tuple[str, str], Violation] = {}
+    for file in parse(patch):
+        for violation in _check_file(file):
+            if violation.rule != "workflow" or not allow_workflows:
+                found.setdefault((violation.rule, violation.path), violation)
+    return list(found.values())
+
+
+def changed_files(patch: bytes) -> list[str]:
+    """Return the paths that a patch creates, changes, renames (both names) or deletes.
+
+    In the patch's order; bytes that are not UTF-8 are shown as `\\xNN`.
+    """
+    return list(dict.fromkeys(printable(path) for file in parse(patch) for path in file.changed))
+
+
+def _check_file(file: FileDiff) -> Iterator[Violation]:
+    for reading in sorted(file.readings):
+        yield from check_path(reading)
+    path = printable(file.new or file.old or min(file.readings))
+    if GITLINK in file.types:
+        yield Violation("gitlink", path, f"{path} is a submodule; its commit cannot be checked.")
+    target = b"\n".join(file.content)
+    removed = file.new is None and not file.binary and not target
+    if SYMLINK in file.types and not removed:
+        if file.binary or not target:
+            yield Violation("link_escape", path, f"{path} is a link whose target is not shown.")
+        elif any(_escapes(reading, target) for reading in file.readings):
+            message = f"{path} is a link out of the work tree: {printable(target)}"
+            yield Violation("link_escape", path, message)
+
+
+def check_path(path: bytes) -> Iterator[Violation]:
+    """Yield the rules that a path by itself breaks."""
+    text = printable(path)
+    names = _names(path)
+    if path.startswith((b"/", b"\\")) or _DRIVE.match(text) or ".." in names or b"\0" in path:
+        yield Violation("path_escape", text, f"{text} leaves the work tree.")
+    if any(_GIT_DIR.fullmatch(name) for name in names):
+        yield Violation("git_dir", text, f"{text} lies in a git directory.")
+    if names and _GITMODULES.fullmatch(names[0]):
+        yield Violation("gitmodules", text, f"{text} tells git where submodules come from.")
+    if names and _GITATTRIBUTES.fullmatch(names[-1]):
+        yield Violation("gitattributes", text, f"{text} changes what git does with files.")
+    if any(tuple(names[: len(start)]) == start for start in _WORKFLOWS) or names == [".github"]:
+        yield Violation("workflow", text, f"{text} is run by the forge, with its rights.")
+
+
+def _names(path: bytes) -> list[str]:
+    return [_folded(name) for name in re.split(rb"[/\\]", path) if name not in (b"", b".")]
+
+
+def _folded(name: bytes) -> str:
+    """Return a path component as the most lenient file system would compare it."""
+    text = _HFS_IGNORED.sub("", name.decode("utf-8", "surrogateescape")).lower()
+    if text in ("..", "."):
+        return text
+    # NTFS ends a name at a colon, and drops blanks and dots at its end.
+    stem = text.partition(":")[0]
+    bare = stem.rstrip(" .")
+    return bare or (".." if stem.rstrip(" ") == ".." else stem)
+
+
+def _escapes(link: bytes, target: bytes) -> bool:
+    """Tell whether a link's target may lie outside the tree, or in its git directory.
+
+    `..` after a name counts as outside: where that name is a link too, nobody can say.
+    """
+    depth = len(_names(link)) - 1
+    names = _names(target)
+    ups = next((at for at, name in enumerate(names) if name != ".."), len(names))
+    return (
+        target.startswith((b"/", b"\\"))
+        or _DRIVE.match(printable(target)) is not None
+        or ups > depth
+        or ".." in names[ups:]
+        or any(_GIT_DIR.fullmatch(name) for name in names)
+    )
+
+
+def printable(path: bytes) -> str:
+    """Return a path that can always be printed, on a terminal too."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

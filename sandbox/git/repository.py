@@ -1,0 +1,268 @@
+"""A user's repository as the host sees it: asked for little, and changed only by a hand-over.
+
+Work happens in a bare git directory of our own (`GitStore`), which borrows the repository's
+objects. The repository's own directory is only asked for references and settings.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT, GitError, run_git
+
+AGENT = ("agent", "agent@localhost")
+"""Name and address on commits that nobody else signs."""
+
+_BOOLEAN = {"true": "true", "yes": "true", "on": "true", "1": "true", "": "true"}
+_BOOLEAN |= {"false": "false", "no": "false", "off": "false", "0": "false"}
+_CONVERSION = {
+    "core.autocrlf": _BOOLEAN | {"input": "input"},
+    "core.eol": {word: word for word in ("lf", "crlf", "native")},
+}
+_FILE_SYSTEM = dict.fromkeys(
+    ("core.filemode", "core.symlinks", "core.ignorecase", "core.precomposeunicode"), _BOOLEAN
+)
+_SETTINGS = (*_CONVERSION, *_FILE_SYSTEM, "core.excludesfile", "user.name", "user.email")
+_USER_CONFIGURATION = (
+    *("HOME", "XDG_CONFIG_HOME"),
+    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
+)
+_EXCLUDES_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Where a repository's parts lie; in a linked worktree `git_dir` and `common_dir` differ."""
+
+    top: Path
+    git_dir: Path
+    common_dir: Path
+
+    @classmethod
+    def find(cls, path: Path) -> Self:
+        """Return the repository whose work tree holds `path`. Raises GitError.
+
+        Walks up by itself: git's own search reads configuration, and refuses another user's files.
+        """
+        start = path.resolve()
+        for top in (start, *start.parents):
+            git_dir = _git_dir(top / ".git")
+            if git_dir is not None:
+                return cls(top, git_dir, _common_dir(git_dir))
+        raise GitError(f"{path} is not in a git repository. Run `git init` there first.")
+
+    def git(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Run git on the repository's own directory; for references and objects only.
+
+        Never for what reads the work tree or the index: the repository's configuration counts here.
+        `env` holds more variables. Raises GitError.
+        """
+        environment = {**SAFE_ENVIRONMENT, **self._own(), **(env or {})}
+        return run_git(arguments, environment, self.top, stdin)
+
+    def head(self) -> str | None:
+        """Return the commit that HEAD stands on, None before the first one."""
+        try:
+            return self.git("rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
+        except GitError:
+            return None
+
+    def branch(self) -> str | None:
+        """Return the full name of the branch HEAD is on, even an unborn one; None when detached."""
+        try:
+            return self.git("symbolic-ref", "--quiet", "HEAD").decode("utf-8", "replace").strip()
+        except GitError:
+            return None
+
+    def commit(self, revision: str) -> str:
+        """Return the commit a revision (`HEAD~2`, `v1.0`) names. Raises GitError."""
+        try:
+            if revision.startswith("-"):
+                raise GitError(revision)
+            name = f"{revision}^{{commit}}"
+            return self.git("rev-parse", "--verify", "--quiet", name).decode().strip()
+        except GitError:
+            raise GitError(f"{revision} names no commit in {self.top}.") from None
+
+    def settings(self) -> dict[str, str]:
+        """Return the few settings we honour, from the user's whole configuration."""
+        environment = {key: os.environ[key] for key in _USER_CONFIGURATION if key in os.environ}
+        pattern = f"^({'|'.join(_SETTINGS)})$".replace(".", r"\.")
+        arguments = ("config", "-z", "--show-scope", "--get-regexp", pattern)
+        try:
+            words = os.fsdecode(run_git(arguments, environment | self._own(), self.top)).split("\0")
+        except GitError:
+            return {}
+        settings = {}
+        for scope, entry in zip(words[::2], words[1::2], strict=False):
+            key, _, value = entry.partition("\n")
+            # A clone must not name a file of the user's: what it holds goes into the sandbox.
+            if key != "core.excludesfile" or scope in ("global", "system"):
+                settings[key] = value
+        return settings
+
+    def identity(self) -> tuple[str, str]:
+        """Return the user's name and mail address, else a neutral pair."""
+        settings = self.settings()
+        name, email = settings.get("user.name", ""), settings.get("user.email", "")
+        return (name, email) if name.strip() and email.strip() else AGENT
+
+    def _own(self) -> dict[str, str]:
+        return {"GIT_DIR": str(self.git_dir), "GIT_WORK_TREE": str(self.top)}
+
+
+class GitStore:
+    """A bare git directory of ours over a user's work tree and objects, which it only reads.
+
+    Args:
+        directory: where it lies; made when missing, taken over when it is there.
+        repository: a path in the user's work tree.
+    """
+
+    def __init__(self, directory: Path, repository: Path) -> None:
+        self.directory = directory.resolve()
+        self.repository = Repository.find(repository)
+        self.index = self.directory / "index"
+        settings = self.repository.settings()
+        self.conversion = _known(settings, _CONVERSION)
+        """Settings that change the bytes between work tree and objects."""
+        self._settings = self.conversion | _known(settings, _FILE_SYSTEM)
+        if not (self.directory / "HEAD").exists():
+            self._create()
+        objects = _c_quoted(os.fsencode(self.repository.common_dir / "objects"))
+        (self.directory / "objects/info/alternates").write_bytes(objects + b"\n")
+        self.excludes = self._excludes(settings.get("core.excludesfile"))
+        """Ignore patterns of the user and of this clone; those in the tree are not among them."""
+        (self.directory / "info").mkdir(exist_ok=True)
+        (self.directory / "info/exclude").write_bytes(self.excludes)
+
+    def git(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120.0,
+    ) -> bytes:
+        """Run git here and return its standard output. Raises GitError.
+
+        Args:
+            arguments: a subcommand and its arguments; put `--` before paths.
+            stdin: what it reads.
+            env: more variables.
+            timeout: in seconds.
+        """
+        flags = [word for item in self._settings.items() for word in ("-c", "=".join(item))]
+        environment = {
+            **SAFE_ENVIRONMENT,
+            "GIT_DIR": str(self.directory),
+            "GIT_WORK_TREE": str(self.repository.top),
+            "GIT_INDEX_FILE": str(self.index),
+            **(env or {}),
+        }
+        return run_git((*flags, *arguments), environment, self.repository.top, stdin, timeout)
+
+    def commit_tree(
+        self,
+        tree: str,
+        message: str,
+        *,
+        parent: str | None,
+        env: Mapping[str, str],
+        sign: tuple[str, ...] = (),
+    ) -> str:
+        """Write a commit and return its id; `env` names author, committer and dates.
+
+        With `sign`, flags that say how, it is signed.
+        """
+        parents = ["-p", parent] if parent else []
+        text = message.replace("\0", "").strip() + "\n"
+        arguments = (*sign, "commit-tree", "-S" if sign else "--no-gpg-sign", *parents, tree)
+        return self.git(*arguments, stdin=text.encode("utf-8", "replace"), env=env).decode().strip()
+
+    def tree_of(self, commit: str) -> str:
+        """Return the id of a commit's tree. Raises GitError."""
+        return self.git("rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()
+
+    @property
+    def shallow(self) -> list[str]:
+        """The commits whose parents the user's repository does not have."""
+        return read_regular(self.directory / "shallow").decode("ascii", "replace").split()
+
+    def copy_index(self) -> None:
+        """Make our index a copy of the user's: tracked files, and what needs no second reading."""
+        source = self.repository.git_dir
+        self.index.unlink(missing_ok=True)
+        for file in (source / "index", *source.glob("sharedindex.*")):
+            if file.is_file() and not file.is_symlink():
+                # With its times: a file as new as its index entry counts as changed (racy git).
+                shutil.copy2(file, self.directory / file.name)
+        if not self.index.exists() and (head := self.repository.head()):
+            self.git("read-tree", head)
+
+    def _create(self) -> None:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GitError(f"No directory could be made for the snapshot: {error}") from error
+        object_format = self.repository.git("rev-parse", "--show-object-format").decode().strip()
+        flags = ["--bare", "--template="]
+        if object_format != "sha1":
+            flags.append(f"--object-format={object_format}")
+        run_git(("init", "-q", *flags, str(self.directory)), SAFE_ENVIRONMENT, self.directory)
+        shallow = self.repository.common_dir / "shallow"
+        if shallow.is_file():
+            shutil.copyfile(shallow, self.directory / "shallow")
+
+    def _excludes(self, configured: str | None) -> bytes:
+        home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+        own = Path(os.path.expanduser(configured or f"{home}/git/ignore"))
+        clone = self.repository.common_dir / "info/exclude"
+        return read_regular(own, follow=True) + b"\n" + read_regular(clone) + b"\n"
+
+
+def _git_dir(entry: Path) -> Path | None:
+    """Return the git directory that `.git` is or, in a worktree or submodule, names."""
+    if entry.is_file():
+        content = read_regular(entry)
+        if not content.startswith(b"gitdir: "):
+            return None
+        entry = (entry.parent / os.fsdecode(content[8:].rstrip(b"\r\n"))).resolve()
+    return entry if os.path.lexists(entry / "HEAD") else None
+
+
+def _common_dir(git_dir: Path) -> Path:
+    content = read_regular(git_dir / "commondir").strip()
+    return (git_dir / os.fsdecode(content)).resolve() if content else git_dir
+
+
+def read_regular(path: Path, *, follow: bool = False) -> bytes:
+    """Return a small file's content; b"" for what is missing, a pipe, a link, or unreadable."""
+    try:
+        flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+        descriptor = os.open(path, flags)
+    except OSError:
+        return b""
+    with open(descriptor, "rb") as file:
+        return file.read(_EXCLUDES_LIMIT) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+
+
+def _known(settings: Mapping[str, str], known: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    values = {key: known[key].get(settings.get(key, "?").lower()) for key in known}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _c_quoted(path: bytes) -> bytes:
+    for raw, escaped in ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n")):
+        path = path.replace(raw, escaped)
+    return b'"' + path + b'"'

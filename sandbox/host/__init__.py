@@ -1,0 +1,1 @@
+"""Sandboxes in a directory of the host: bubblewrap, or no isolation."""

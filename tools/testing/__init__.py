@@ -1,0 +1,1 @@
+"""Running tests in a sandbox and reading their results."""
