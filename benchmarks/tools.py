@@ -24,11 +24,11 @@ from pathlib import Path
 from reapair.sandbox.base import Sandbox
 from reapair.sandbox.host.no_sandbox import LocalSandbox
 from reapair.tools.base import Toolbox
+from reapair.tools.code.blob_sources import TreeSource
 from reapair.tools.code.cache import Cache
 from reapair.tools.code.index import Index
 from reapair.tools.code.languages import language_of
 from reapair.tools.code.map import repository_map
-from reapair.tools.code.sources import TreeSource
 from reapair.tools.edit import Edit
 from reapair.tools.read import Read
 from reapair.tools.search import Search

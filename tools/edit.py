@@ -18,7 +18,7 @@ from reapair.tools.files import (
     split_lines,
 )
 from reapair.tools.observation import clip_line, count, listed, numbered
-from reapair.tools.source import is_python, syntax_errors
+from reapair.tools.python_source import is_python, syntax_errors
 
 CONTEXT = 3
 """Lines shown around a change."""

@@ -19,7 +19,7 @@ from reapair.sandbox.git.patch import parse, split
 from reapair.sandbox.git.patch_policy import changed_files
 from reapair.sandbox.git.run_git import GitError
 from reapair.tools.files import is_test_file
-from reapair.tools.source import parse_python
+from reapair.tools.python_source import parse_python
 
 if TYPE_CHECKING:
     from reapair.agent.result import Result

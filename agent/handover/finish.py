@@ -181,10 +181,10 @@ def _request_pull(session: Session, result: Result, patch: bytes) -> str:
 
     Raises HandoverError.
     """
-    from reapair.agent.surfaces.github.api import GitHubError
     from reapair.agent.surfaces.github.jobs import publish_result
     from reapair.agent.surfaces.github.publish import PublishError
     from reapair.agent.surfaces.github.reference import NoSuchPlaceError
+    from reapair.agent.surfaces.github.rest_client import GitHubError
 
     if not accepted(result.verdict, session.settings.accept):
         return f"No pull request was opened: the change is {result.verdict}."

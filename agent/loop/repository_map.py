@@ -36,8 +36,8 @@ class RepositoryMap:
 
     def _read(self) -> None:
         try:
+            from reapair.tools.code.blob_sources import TreeSource
             from reapair.tools.code.index import Index
-            from reapair.tools.code.sources import TreeSource
 
             self._files.set_result(Index().files(TreeSource(self._git, self._tree)))
         except BaseException as problem:

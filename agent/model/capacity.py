@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reapair.agent.model.probe import Probe
+from reapair.agent.model.server_probe import Probe
 
 if TYPE_CHECKING:
     from reapair.agent.model.types import Server

@@ -16,7 +16,7 @@ from typing import Any
 
 from reapair.agent.model.reply import RawCall
 from reapair.agent.model.toolcalls import resolve_name
-from reapair.tools.source import parse_python
+from reapair.tools.python_source import parse_python
 
 _LONGEST = 200_000
 _LONGEST_SELFCLOSED = 1_000

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from reapair.agent.model.connection import api_root
-from reapair.agent.model.probe import (
+from reapair.agent.model.request import is_known
+from reapair.agent.model.server_probe import (
     AccessRefused,
     NotAModelServer,
     NothingThere,
@@ -18,7 +19,6 @@ from reapair.agent.model.probe import (
     ServerLoading,
     entries_of,
 )
-from reapair.agent.model.request import is_known
 from reapair.agent.model.types import ModelError, Server, ServerKind
 
 LOCAL_PORTS = (8080, 8000, 11434, 1234)  # llama.cpp, vLLM, Ollama, LM Studio

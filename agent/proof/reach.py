@@ -11,7 +11,7 @@ from importlib import resources
 from reapair.agent.proof.changes import Change
 from reapair.sandbox import ExecResult, Sandbox
 from reapair.tools import is_test_file
-from reapair.tools.source import parse_python
+from reapair.tools.python_source import parse_python
 
 _IMPORT = re.compile(r"^\s*(?:from\s+(\.*)([\w.]*)\s+import\s+(.*)|import\s+(.*))")
 _LISTING = "git -c core.quotepath=off grep -nIE '^[[:space:]]*(from|import)[[:space:]]' -- '*.py'"
@@ -34,7 +34,7 @@ class Probed(Sandbox):
     def __init__(self, sandbox: Sandbox, targets: Mapping[str, Iterable[int]]) -> None:
         self.kind = sandbox.kind
         self._sandbox = sandbox
-        source = (resources.files("reapair.agent.proof") / "probe.py").read_bytes()
+        source = (resources.files("reapair.agent.proof") / "line_probe.py").read_bytes()
         self._folder = sandbox.exec(_PROBE, stdin=source).text
         rows = [f"{','.join(map(str, sorted(t)))} {path}\n" for path, t in targets.items() if t]
         where = sandbox.exec("pwd -P").text.strip()

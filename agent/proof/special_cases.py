@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from reapair.agent.proof.changes import Change
-from reapair.tools.source import parse_python
+from reapair.tools.python_source import parse_python
 
 
 def special_cases(changes: list[Change]) -> list[str]:

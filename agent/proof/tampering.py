@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from reapair.agent.proof.changes import Change
 from reapair.agent.proof.support import is_settings, settings_in
 from reapair.agent.proof.tricks import dotted
-from reapair.tools.source import parse_python
+from reapair.tools.python_source import parse_python
 
 _HOOKS = re.compile(r"pytest_\w+|collect_ignore(_glob)?")
 _LEAVES_OUT = re.compile(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from reapair.agent.proof.changes import Change
 from reapair.agent.proof.tricks import dotted, write_out_names
-from reapair.tools.source import parse_python, syntax_errors
+from reapair.tools.python_source import parse_python, syntax_errors
 
 _SCRATCH = re.compile(
     r"(repro|reproduc\w+|reproduction|debug|scratch|tmp|temp|try(out)?|poc|(verify|check)_fix|fix)"

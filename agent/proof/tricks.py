@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from reapair.agent.proof.changes import Change
-from reapair.tools.source import parse_python
+from reapair.tools.python_source import parse_python
 
 _GUARDED = frozenset({"builtins", "__builtins__", "unittest", "pytest", "_pytest", "doctest"})
 _CLOCK = frozenset({"time", "datetime", "socket", "random"})

@@ -15,8 +15,8 @@ from reapair.agent.model import advice
 from reapair.agent.model.client import Client
 from reapair.agent.model.connect import headers_of
 from reapair.agent.model.outcomes import REASONING_IN_CONTENT
-from reapair.agent.model.probe import Probe
 from reapair.agent.model.request import can_stream, is_known
+from reapair.agent.model.server_probe import Probe
 from reapair.agent.model.servers import detect, find_local
 from reapair.agent.model.types import (
     Answer,

@@ -12,8 +12,8 @@ from reapair.sandbox import Environment, SandboxError, SetupError, choose
 from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.git.repository import GitStore
 from reapair.sandbox.recipes.build import build_image, named_build, names_dockerfile
-from reapair.sandbox.recipes.files import SnapshotFiles
 from reapair.sandbox.recipes.find import Build, Recipe, command_in, find, manifests
+from reapair.sandbox.recipes.snapshot_files import SnapshotFiles
 
 if TYPE_CHECKING:
     from reapair.agent.settings.settings import Settings

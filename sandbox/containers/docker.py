@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reapair.sandbox.base import OUTPUT_LIMIT, WORKSPACE, ExecResult, Kind, Sandbox, SandboxError
 from reapair.sandbox.command_limits import Guard, overfull
 from reapair.sandbox.containers.channel import Channel, fits
-from reapair.sandbox.containers.docker_exec import USER, Outcome, Outputs, disk_use, run_once
+from reapair.sandbox.containers.docker_exec import USER, CommandEnd, Outputs, disk_use, run_once
 from reapair.sandbox.containers.labels import owner_labels
 from reapair.sandbox.limits import COMMAND_ENVIRONMENT, HOME, MIB, SEALED_PROBE, TMP, Limits
 from reapair.sandbox.output import HeadTail, Listener
@@ -253,7 +253,7 @@ class DockerSandbox(Sandbox):
         if not answer.started and not answer.stop:
             return None
         # No answer, and nobody stopped it: the command has killed the waiting shell.
-        return self._after(Outcome(137, answer.stop), outputs)
+        return self._after(CommandEnd(137, answer.stop), outputs)
 
     def _run_once(
         self,
@@ -268,7 +268,7 @@ class DockerSandbox(Sandbox):
         outcome = run_once(api, self.container, argv, env, stdin, outputs, guard, self.user)
         return self._after(outcome, outputs)
 
-    def _after(self, outcome: Outcome, outputs: Outputs) -> ExecResult:
+    def _after(self, outcome: CommandEnd, outputs: Outputs) -> ExecResult:
         """Clean up behind a command that the waiting shell has not cleaned up behind."""
         output = self._kill_all()
         if b"still_here" not in output:

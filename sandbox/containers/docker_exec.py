@@ -119,7 +119,7 @@ class ExecSocket:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CommandEnd:
     """How a command ended: with an exit code, or without one where the guard has stopped it."""
 
     exit_code: int | None
@@ -135,13 +135,13 @@ def run_once(
     outputs: Outputs,
     guard: Guard,
     user: str = USER,
-) -> Outcome:
+) -> CommandEnd:
     """Run a command as an exec of its own; what it leaves running is not ended here."""
     stream = ExecSocket(api, container, ["/bin/sh", "-c", _GATE, "sh", *argv], env, user)
     try:
         stream.send(b"%d\n" % len(stdin) + stdin)
         stop = _drain(api, stream, outputs, guard)
-        return Outcome(None if stop else _exit_code(api, stream.id), stop)
+        return CommandEnd(None if stop else _exit_code(api, stream.id), stop)
     finally:
         # An open stream that nobody reads makes some engines hang in the kill that follows.
         stream.close()

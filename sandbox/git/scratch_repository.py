@@ -19,7 +19,7 @@ _FIXED = {
 }
 
 
-class Tree:
+class ScratchRepository:
     """A work tree in a directory, which may hold files already."""
 
     def __init__(self, place: Path) -> None:

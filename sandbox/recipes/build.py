@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from reapair.sandbox.containers.docker_engine import DockerEngine
-    from reapair.sandbox.recipes.files import SnapshotFiles
+    from reapair.sandbox.recipes.snapshot_files import SnapshotFiles
 
 CONTEXT_LIMIT = 256 * 1024 * 1024
 """Most bytes that the files of a build may have."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from reapair.sandbox.recipes import compiled, devcontainer, node, python
 from reapair.sandbox.recipes.devcontainer import Build, Devcontainer
-from reapair.sandbox.recipes.files import SnapshotFiles
 from reapair.sandbox.recipes.part import PREAMBLE, PROBLEMS, Part, Project, table
+from reapair.sandbox.recipes.snapshot_files import SnapshotFiles
 
 __all__ = ["PROBLEMS", "Build", "Recipe", "command_in", "find", "manifests"]
 

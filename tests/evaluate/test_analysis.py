@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reapair.agent.lab.evaluate.analysis import analyse, compare
-from reapair.agent.lab.evaluate.grade import Grade, Outcome, Status
+from reapair.agent.lab.evaluate.grade import Grade, GroupGrade, Status
 from reapair.agent.lab.evaluate.instances import InstanceError
 from reapair.agent.lab.evaluate.records import Attempt, Record, place_of, write_record
 from reapair.agent.lab.evaluate.statistics import bootstrap, mcnemar, pass_at, wilson
@@ -17,7 +17,7 @@ from reapair.agent.surfaces.report.page import HERE, render
 
 
 def attempt(number: int, status: Status, verdict: Verdict) -> Attempt:
-    failing = Outcome(failure=["t"] if status == "unresolved" else [])
+    failing = GroupGrade(failure=["t"] if status == "unresolved" else [])
     grade = Grade(instance_id="x", status=status, fail_to_pass=failing)
     usage = Totals(requests=2, prompt_tokens=1000, cached_tokens=600, completion_tokens=50)
     return Attempt(

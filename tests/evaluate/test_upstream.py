@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.lab.evaluate.grade import Grade, Outcome
+from reapair.agent.lab.evaluate.grade import Grade, GroupGrade
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError
 from reapair.agent.lab.evaluate.records import Attempt, Record, place_of, write_record, write_whole
 from reapair.agent.lab.evaluate.reports import write_predictions, write_report
@@ -25,11 +25,11 @@ def instance(**facts: object) -> Instance:
 @pytest.fixture
 def evaluation(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """One resolved, one unresolved, one empty and one failed instance."""
-    done, todo = Outcome(success=["t::a"]), Outcome(failure=["t::a"])
+    done, todo = GroupGrade(success=["t::a"]), GroupGrade(failure=["t::a"])
     for name, status, tests in (
         ("yes", "resolved", done),
         ("no", "unresolved", todo),
-        ("nothing", "empty", Outcome()),
+        ("nothing", "empty", GroupGrade()),
     ):
         grade = Grade(instance_id=name, status=status, fail_to_pass=tests)  # type: ignore[arg-type]
         place = place_of(tmp_path, name)

@@ -18,12 +18,12 @@ import pytest
 
 from reapair.agent.result import Evidence, ExitReason, Reproduction, Totals, Verdict
 from reapair.agent.surfaces.github import jobs
-from reapair.agent.surfaces.github.api import GitHub
 from reapair.agent.surfaces.github.artifact import Facts, write
 from reapair.agent.surfaces.github.event import NothingToDo, read_event
 from reapair.agent.surfaces.github.issues import MARKER
 from reapair.agent.surfaces.github.publish import PublishError
 from reapair.agent.surfaces.github.reference import Reference
+from reapair.agent.surfaces.github.rest_client import GitHub
 from support import github_events as events
 from support.action import run_action
 from support.github_server import GitHubServer

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from reapair.agent.surfaces.github.api import GitHub
 from reapair.agent.surfaces.github.event import (
     NothingToDo,
     Trigger,
@@ -17,6 +16,7 @@ from reapair.agent.surfaces.github.event import (
     settled,
     text_of,
 )
+from reapair.agent.surfaces.github.rest_client import GitHub
 from support import github_events as events
 from support.action import run_action
 from support.github_server import GitHubServer

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.surfaces.github.api import GitHub
 from reapair.agent.surfaces.github.issues import BODY_LIMIT, COMMENTS_LIMIT, MARKER, read_issue
 from reapair.agent.surfaces.github.reference import (
     NoSuchPlaceError,
@@ -17,6 +16,7 @@ from reapair.agent.surfaces.github.reference import (
     parse,
     token_for,
 )
+from reapair.agent.surfaces.github.rest_client import GitHub
 from reapair.agent.surfaces.github.text import code, fenced, sanitised
 from support.github_server import GitHubServer
 from support.github_state import State

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from reapair.agent.surfaces.github.api import GitHub, GitHubError
 from reapair.agent.surfaces.github.publish import Published, PublishError, publish
 from reapair.agent.surfaces.github.reference import Reference
+from reapair.agent.surfaces.github.rest_client import GitHub, GitHubError
 from support.github_server import Fault, GitHubServer
 from support.github_state import PERSON, READS, WRITES, Caller, State
 from support.tasks import Task

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from conftest import require
 
-from reapair.agent.surfaces.github.api import GitHub
 from reapair.agent.surfaces.github.install import InstallError, caller, install_here
+from reapair.agent.surfaces.github.rest_client import GitHub
 from support.action import ACTION, ROOT
 from support.github_server import GitHubServer
 from support.github_state import PERSON, State

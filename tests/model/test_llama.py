@@ -20,7 +20,7 @@ from conftest import require
 from reapair.agent.model import control_tokens as control
 from reapair.agent.model import request
 from reapair.agent.model.client import Client
-from reapair.agent.model.probe import AccessRefused
+from reapair.agent.model.server_probe import AccessRefused
 from reapair.agent.model.servers import detect, is_ready
 from reapair.agent.model.types import Answer, Message, Outcome, RequestOptions, Server
 from reapair.agent.serve.keep import EmbeddedServer

@@ -10,8 +10,8 @@ import pytest
 
 from reapair.agent.model import servers
 from reapair.agent.model.connection import api_root, is_near
-from reapair.agent.model.probe import AccessRefused, NothingThere, ServerLoading
 from reapair.agent.model.request import can_stream
+from reapair.agent.model.server_probe import AccessRefused, NothingThere, ServerLoading
 from reapair.agent.model.servers import detect, find_local, is_ready
 from reapair.agent.model.types import ModelError, Server
 from support.fixed_server import FixedServer

@@ -10,12 +10,12 @@ import pytest
 from reapair.sandbox.git.repository import GitStore
 from reapair.sandbox.git.snapshot import Snapshot
 from reapair.sandbox.recipes.devcontainer import IGNORED, REFUSED, Build, without_comments
-from reapair.sandbox.recipes.files import SnapshotFiles
 from reapair.sandbox.recipes.find import Recipe
 from reapair.sandbox.recipes.part import Project
 from reapair.sandbox.recipes.python_needs import Needs, is_package
 from reapair.sandbox.recipes.python_version import bounds
 from reapair.sandbox.recipes.requirement import locked_versions, poetry_version, requirements
+from reapair.sandbox.recipes.snapshot_files import SnapshotFiles
 from support.recipes import BUILD, EXTRAS, PROJECT, needs, recipe, script
 from support.repositories import make_repository
 

@@ -13,7 +13,7 @@ from reapair.tools import TestReport, TestRunner
 from reapair.tools.testing.runners import Finished, Request, Tree, choose, found
 from reapair.tools.testing.runners.junit import HostileXMLError, cases, outcome_of
 from reapair.tools.testing.runners.tap import tap_outcome
-from reapair.tools.testing.test_outcomes import Outcome, disagreement
+from reapair.tools.testing.test_outcomes import SuiteOutcome, disagreement
 from support.runner_samples import SAMPLES, Sample
 from support.workspaces import fill
 
@@ -319,7 +319,7 @@ def test_tap_is_understood(empty: Sandbox) -> None:
 def test_contradictions_are_told(
     statuses: dict[str, str], code: int, told: dict[str, int] | None, words: str
 ) -> None:
-    outcome = Outcome(dict(statuses), told=told)  # type: ignore[arg-type]
+    outcome = SuiteOutcome(dict(statuses), told=told)  # type: ignore[arg-type]
     said = disagreement(outcome, ExecResult(code, b"", b""), "pytest", "")
     assert said.startswith(words) if not words else words in said
     assert bool(said) == bool(words)

@@ -11,12 +11,12 @@ import pytest
 
 from reapair.sandbox.base import Sandbox
 from reapair.tools import Observation, Toolbox
+from reapair.tools.code.blob_sources import SandboxSource, Source, blob_of
 from reapair.tools.code.cache import Cache
 from reapair.tools.code.hints import Hints
 from reapair.tools.code.index import Index, Indexed
 from reapair.tools.code.languages import language_of
 from reapair.tools.code.map import repository_map
-from reapair.tools.code.sources import SandboxSource, Source, blob_of
 from reapair.tools.code.tags import tags
 from reapair.tools.symbols import Symbols
 from support.workspaces import fill

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from reapair.tools.code.blob_sources import Source, blob_of
 from reapair.tools.code.cache import Cache
 from reapair.tools.code.languages import Language, language_of
-from reapair.tools.code.sources import Source, blob_of
 from reapair.tools.code.tags import Definition, Tags, tags
 from reapair.tools.files import is_test_file
 

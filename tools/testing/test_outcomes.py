@@ -23,7 +23,7 @@ CAPTURED_LIMIT = 600
 
 
 @dataclass(slots=True)
-class Outcome:
+class SuiteOutcome:
     """Statuses and failures by test id. `running` is the test that had begun and did not end.
 
     `told` is how many tests passed and failed in the runner's own words, where it says so;
@@ -51,12 +51,12 @@ class _Entry(BaseModel):
     output: list[tuple[str, str]] = []
 
 
-def recorded(text: str, result: ExecResult) -> Outcome | None:
+def recorded(text: str, result: ExecResult) -> SuiteOutcome | None:
     """Read the recorder's lines; None where there are none. The last may be cut off."""
     entries = list(_entries(text))
     if not entries:
         return None
-    outcome, begun = Outcome(), dict[str, None]()
+    outcome, begun = SuiteOutcome(), dict[str, None]()
     for entry in entries:
         if entry.kind == "collect":
             outcome.collected_ok = False
@@ -83,7 +83,7 @@ def _entries(text: str) -> Iterable[_Entry]:
             yield _Entry.model_validate_json(line)
 
 
-def _take(outcome: Outcome, entry: _Entry) -> None:
+def _take(outcome: SuiteOutcome, entry: _Entry) -> None:
     """Take one phase of a test: a failure stays, and outside of the call it is an error."""
     status: Status | None = None
     if entry.outcome == "failed":
@@ -103,7 +103,7 @@ _COVERAGE = re.compile(
 _CODE_OF_ITS_OWN = re.compile(r"[|;&]|\bmake\b")
 
 
-def disagreement(outcome: Outcome, result: ExecResult, command: str, output: str) -> str:
+def disagreement(outcome: SuiteOutcome, result: ExecResult, command: str, output: str) -> str:
     """Say where the exit code, the report and the log contradict each other; "" where they do not.
 
     A test can write into a report, and a repository's settings can turn an exit code. A command of
@@ -174,9 +174,9 @@ _WORDS: dict[str, Status] = {
 }
 
 
-def unittest_outcome(output: str) -> Outcome | None:
+def unittest_outcome(output: str) -> SuiteOutcome | None:
     """Read the verbose output of unittest; ids are dotted names. None where there is none."""
-    outcome = Outcome()
+    outcome = SuiteOutcome()
     for name, place, word in _RESULT.findall(output):
         outcome.statuses[_dotted(name, place)] = _WORDS[word]
     blocks = list(_BLOCK.finditer(output))
@@ -209,9 +209,9 @@ _CAPITALS: dict[str, Status] = {
 }
 
 
-def verbose_outcome(output: str) -> Outcome | None:
+def verbose_outcome(output: str) -> SuiteOutcome | None:
     """Read the verbose output of pytest, where its environment keeps our recorder out."""
-    outcome = Outcome()
+    outcome = SuiteOutcome()
     for test, word in _VERBOSE.findall(output):
         outcome.statuses[test] = _CAPITALS[word]
     for word, test, reason in _SUMMARY.findall(output):

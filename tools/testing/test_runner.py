@@ -19,7 +19,7 @@ from reapair.tools.testing.runners import (
     found,
     look,
 )
-from reapair.tools.testing.test_outcomes import Outcome, Status, disagreement
+from reapair.tools.testing.test_outcomes import Status, SuiteOutcome, disagreement
 
 DEFAULT_TIMEOUT = 600.0
 
@@ -175,8 +175,8 @@ def _report(command: str, runner: Runner, ended: Finished) -> TestReport:
     if outcome is None and runner.any_command and not re.search(r"\bpytest\b", command):
         status: Status = "passed" if result.ok else "failed"
         failures = {} if result.ok else {command: _end(output, 4_000)}
-        outcome = Outcome({command: status}, failures)
-    known = outcome or Outcome(collected_ok=False)
+        outcome = SuiteOutcome({command: status}, failures)
+    known = outcome or SuiteOutcome(collected_ok=False)
     output = output if known.log is None else known.log
     return TestReport(
         statuses=dict(sorted(known.statuses.items())),

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Status = Literal["resolved", "unresolved", "empty", "does_not_apply", "timed_out"]
 
 
-class Outcome(BaseModel):
+class GroupGrade(BaseModel):
     """Which tests of a group passed, and which did not."""
 
     success: list[str] = Field(default_factory=list)
@@ -60,8 +60,8 @@ class Grade(BaseModel):
 
     instance_id: str
     status: Status
-    fail_to_pass: Outcome = Field(default_factory=Outcome)
-    pass_to_pass: Outcome = Field(default_factory=Outcome)
+    fail_to_pass: GroupGrade = Field(default_factory=GroupGrade)
+    pass_to_pass: GroupGrade = Field(default_factory=GroupGrade)
     reverted: list[str] = Field(default_factory=list)
     tricks: list[str] = Field(default_factory=list)
     problem: str = ""
@@ -128,7 +128,7 @@ class Grader:
 
     def _judge(self, report: TestReport) -> Grade:
         groups = [
-            Outcome(
+            GroupGrade(
                 success=[test for test in tests if passes(test, report.statuses)],
                 failure=[test for test in tests if not passes(test, report.statuses)],
             )

@@ -75,7 +75,7 @@ def read_manifest(out: Path) -> dict[str, Any]:
 
 
 def _server(url: str, settings: Settings) -> dict[str, Any]:
-    from reapair.agent.model.probe import Probe
+    from reapair.agent.model.server_probe import Probe
     from reapair.agent.model.servers import detect
 
     key = settings.api_key.get_secret_value() if settings.api_key else None

@@ -15,7 +15,7 @@ from reapair.agent.settings.settings import SandboxKind
 from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.git.repository import Repository
 from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT, GitError, run_git
-from reapair.sandbox.git.scratch_repository import Tree, write_files
+from reapair.sandbox.git.scratch_repository import ScratchRepository, write_files
 
 _TESTS_REMOVED = b"Remove F2P Tests"
 """Subject of the commit by which SWE-smith's mirrors hide the tests."""
@@ -42,7 +42,7 @@ def make_state(
     Raises InstanceError when the state can't be had.
     """
     place.mkdir(parents=True)
-    tree = Tree(place)
+    tree = ScratchRepository(place)
     clone = _clone_of(instance, clones)
     if instance.archive and instance.schema_name != "harbor":
         _unpack(instance.archive, instance.top, place)
@@ -116,7 +116,7 @@ def _check_out(instance: Instance, place: Path, git_dir: Path, *, hide: bool) ->
         raise InstanceError(f"{instance.id}: {git_dir} has no {revision}.") from error
 
 
-def _take_from_image(instance: Instance, tree: Tree, kind: SandboxKind) -> None:
+def _take_from_image(instance: Instance, tree: ScratchRepository, kind: SandboxKind) -> None:
     """Write the files that the instance's image holds, with the bug where that is not in them."""
     engine = DockerEngine("podman" if kind == "podman" else "docker", instance.image, as_built=True)
     packed = tree.place.with_name(tree.place.name + ".tar")

@@ -89,7 +89,7 @@ def is_product(path: str) -> bool:
 
 def _bug(repository: Path, entity: Any, modifier: Any, rewrite: str) -> Bug | None:
     """Put the rewritten lines into the file; None where that changes nothing or can't be parsed."""
-    from reapair.tools.source import parse_python
+    from reapair.tools.python_source import parse_python
 
     before = Path(entity.file_path).read_text("utf-8")
     lines = before.splitlines(keepends=True)

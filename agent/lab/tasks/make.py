@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reapair.agent.lab.tasks.bugs import Bug, bugs, is_product
-from reapair.agent.lab.tasks.write import write_task
+from reapair.agent.lab.tasks.task_directory import write_task
 from reapair.agent.settings.settings import Settings
 from reapair.agent.workspace.preparation import prepare
 from reapair.sandbox import SandboxError
 from reapair.sandbox.git.repository import GitStore
-from reapair.sandbox.git.scratch_repository import Tree, write_files
+from reapair.sandbox.git.scratch_repository import ScratchRepository, write_files
 from reapair.sandbox.git.snapshot import Snapshot
 from reapair.tools import TestReport, TestRunner, is_test_file
 
@@ -142,7 +142,7 @@ class _Suite:
 
     def _patch(self, bug: Bug) -> bytes:
         with tempfile.TemporaryDirectory(prefix="agent-tasks-") as folder:
-            tree = Tree(Path(folder))
+            tree = ScratchRepository(Path(folder))
             before = self._store.git("show", f"{self._snapshot.tree}:{bug.file}")
             first = tree.commit({bug.file: before})
             return tree.diff(first, tree.commit({bug.file: bug.text.encode()}))

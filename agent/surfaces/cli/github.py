@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from reapair.agent.log.events import Event
     from reapair.agent.loop.cancel import Cancel
     from reapair.agent.result import Result
-    from reapair.agent.surfaces.github.api import GitHub
     from reapair.agent.surfaces.github.event import Trigger
     from reapair.agent.surfaces.github.reference import Reference
+    from reapair.agent.surfaces.github.rest_client import GitHub
 
 EVENT_LIMIT = 4 * 1024 * 1024
 """Most bytes of an event file; GitHub's own are far below."""
@@ -202,8 +202,8 @@ def _asked(
 
 
 def _github(asked: Trigger | Reference) -> GitHub:
-    from reapair.agent.surfaces.github.api import GitHub
     from reapair.agent.surfaces.github.reference import NoSuchPlaceError, Reference
+    from reapair.agent.surfaces.github.rest_client import GitHub
 
     reference = asked if isinstance(asked, Reference) else asked.reference
     try:
@@ -219,9 +219,9 @@ def _nothing() -> type[Exception]:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    from reapair.agent.surfaces.github.api import GitHubError
     from reapair.agent.surfaces.github.artifact import ArtifactError
     from reapair.agent.surfaces.github.publish import PublishError
+    from reapair.agent.surfaces.github.rest_client import GitHubError
 
     return GitHubError, ArtifactError, PublishError
 

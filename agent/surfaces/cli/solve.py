@@ -253,9 +253,9 @@ def _from_github(issue: str) -> tuple[str, str]:
     """Return text and address of an issue on GitHub; empty where none is meant."""
     if not re.fullmatch(r"(https?://\S+/|[\w.-]+/[\w.-]+#|#)?\d+([?#]\S*)?", issue.strip()):
         return "", ""
-    from reapair.agent.surfaces.github.api import GitHub, GitHubError
     from reapair.agent.surfaces.github.issues import read_issue
     from reapair.agent.surfaces.github.reference import NoSuchPlaceError, parse
+    from reapair.agent.surfaces.github.rest_client import GitHub, GitHubError
 
     try:
         reference = parse(issue, Path.cwd())

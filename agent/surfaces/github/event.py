@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from reapair.agent.surfaces.github.api import GitHub
 from reapair.agent.surfaces.github.issues import (
     Comment,
     Issue,
@@ -18,6 +17,7 @@ from reapair.agent.surfaces.github.issues import (
     with_request,
 )
 from reapair.agent.surfaces.github.reference import Reference
+from reapair.agent.surfaces.github.rest_client import GitHub
 from reapair.agent.surfaces.github.text import one_line
 
 MAY_WRITE = frozenset(("admin", "write"))

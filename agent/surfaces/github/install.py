@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from reapair.agent.surfaces.github.api import GitHub, GitHubError
 from reapair.agent.surfaces.github.reference import home
+from reapair.agent.surfaces.github.rest_client import GitHub, GitHubError
 from reapair.sandbox.git.repository import Repository
 from reapair.sandbox.git.run_git import GitError
 

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from reapair.agent.surfaces.github.api import GitHub
 from reapair.agent.surfaces.github.reference import Reference
+from reapair.agent.surfaces.github.rest_client import GitHub
 from reapair.agent.surfaces.github.text import one_line, sanitised, shortened
 
 BODY_LIMIT = 16_000

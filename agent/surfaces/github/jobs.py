@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from reapair.agent.result import accepted
 from reapair.agent.surfaces.github import artifact, words
-from reapair.agent.surfaces.github.api import GitHub, GitHubError
 from reapair.agent.surfaces.github.artifact import ArtifactError, Facts
 from reapair.agent.surfaces.github.event import Trigger, check_sender, settled, text_of
 from reapair.agent.surfaces.github.issues import MARKER, MOST_COMMENTS, Issue, read_issue
 from reapair.agent.surfaces.github.publish import Published, PublishError, publish
 from reapair.agent.surfaces.github.reference import NoSuchPlaceError, Reference, parse
+from reapair.agent.surfaces.github.rest_client import GitHub, GitHubError
 from reapair.sandbox.git.patch_policy import changed_files
 from reapair.sandbox.git.repository import Repository
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reapair.agent.settings.settings import Settings
 
 
-class Outcome(NamedTuple):
+class PublishResult(NamedTuple):
     """What became of publishing: the pull request if there is one, and a line for people."""
 
     pull: Published | None
@@ -89,7 +89,7 @@ def publish_job(
     *,
     accept: str,
     run_url: str = "",
-) -> Outcome:
+) -> PublishResult:
     """Check an artifact again, open the pull request it is worth, and say so on the issue.
 
     Args:
@@ -113,12 +113,12 @@ def publish_job(
         facts, patch = artifact.read(directory, reference, base)
     except ArtifactError as error:
         _say(github, reference, words.failed_comment(str(error), run_url))
-        return Outcome(None, str(error))
+        return PublishResult(None, str(error))
     files = changed_files(patch)
     if not (patch.strip() and accepted(facts.evidence.verdict, accept)):
         _say(github, reference, words.unsolved_comment(facts, run_url))
         line = f"No pull request. {words.outcome_line(facts)}"
-        return Outcome(None, line, words.job_summary(facts, files))
+        return PublishResult(None, line, words.job_summary(facts, files))
     try:
         made = open_pull_request(github, reference, repository, patch, facts, issue, run_url)
     except PublishError as error:
@@ -126,7 +126,7 @@ def publish_job(
         raise
     _say(github, reference, words.published_comment(made.url, facts, created=made.created))
     line = f"{made.url} {'opened' if made.created else 'updated'}. {words.outcome_line(facts)}"
-    return Outcome(made, line, words.job_summary(facts, files, made.url))
+    return PublishResult(made, line, words.job_summary(facts, files, made.url))
 
 
 def publish_result(

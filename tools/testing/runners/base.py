@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from reapair.sandbox.base import ExecResult, Sandbox
-from reapair.tools.testing.test_outcomes import Outcome
+from reapair.tools.testing.test_outcomes import SuiteOutcome
 
 _FOLDER = re.compile(r"^cd (?:--? )?(?:'([^'\n]+)'|([\w./-]+)) *(?:\|\| *exit *;|&&|;)")
 _READ = ("package.json", "go.mod", "Cargo.toml", "Makefile", "makefile", "GNUmakefile")
@@ -132,12 +132,12 @@ class Runner(Protocol):
         """Return the command that runs what is asked for and can be read."""
         ...
 
-    def outcome(self, finished: Finished) -> Outcome | None:
+    def outcome(self, finished: Finished) -> SuiteOutcome | None:
         """Return what became of each test; None where nothing of this family's was found."""
         ...
 
 
-def only(outcome: Outcome, selector: str) -> Outcome:
+def only(outcome: SuiteOutcome, selector: str) -> SuiteOutcome:
     """Keep what the selector names, where the runner could only select more than that."""
     if "::" not in selector:
         return outcome

@@ -7,7 +7,7 @@ import shlex
 
 from reapair.tools.observation import clip, stable
 from reapair.tools.testing.runners.base import Finished, Request, Runner, Tree, only
-from reapair.tools.testing.test_outcomes import FAILURE_LIMIT, Outcome, Status
+from reapair.tools.testing.test_outcomes import FAILURE_LIMIT, Status, SuiteOutcome
 
 _TEST = re.compile(r"\bcargo (?:\+\S+ )?test\b(?: --no-fail-fast\b)?")
 _QUIET = re.compile(r"(?<=\s)(?:-q|--quiet)(?=\s|$)")
@@ -57,7 +57,7 @@ class Cargo(Runner):
             options += " " + shlex.quote(name)
         return _TEST.sub(lambda match: match[0].removesuffix(" --no-fail-fast") + options, command)
 
-    def outcome(self, finished: Finished) -> Outcome | None:
+    def outcome(self, finished: Finished) -> SuiteOutcome | None:
         """Read the lines of each binary, then what each failed test printed."""
         reader = _Reader("[workspace]" in finished.request.tree.texts.get("Cargo.toml", ""))
         for line in finished.output.splitlines():
@@ -68,7 +68,7 @@ class Cargo(Runner):
                 return None
             first = _COMPILES_NOT.search(finished.output)
             said = finished.output[first.start() :] if first else ""
-            return Outcome(
+            return SuiteOutcome(
                 {"cargo": "error"},
                 {"cargo": stable(clip(said.strip(), FAILURE_LIMIT))},
                 collected_ok=False,
@@ -84,7 +84,7 @@ class _Reader:
         self._slow: dict[str, None] = {}
         self._said: dict[str, list[str]] = {}
         self.binaries = 0
-        self._outcome = Outcome(told={"passed": 0, "failed": 0})
+        self._outcome = SuiteOutcome(told={"passed": 0, "failed": 0})
 
     def take(self, line: str) -> None:
         binary, documents = _BINARY.match(line), _DOCUMENTS.match(line)
@@ -114,7 +114,7 @@ class _Reader:
         elif found := _SLOW.match(line):
             self._slow[self._id(found[1])] = None
 
-    def end(self) -> Outcome:
+    def end(self) -> SuiteOutcome:
         outcome = self._outcome
         for test in self._slow:
             outcome.running = outcome.running or test

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from reapair.sandbox.base import WORKSPACE
 from reapair.tools.observation import clip, stable
 from reapair.tools.testing.runners.base import Finished, Request, Runner, Tree, only
-from reapair.tools.testing.test_outcomes import FAILURE_LIMIT, Outcome, Status, cut_off
+from reapair.tools.testing.test_outcomes import FAILURE_LIMIT, Status, SuiteOutcome, cut_off
 
 _TEST = re.compile(r"\bgo test\b")
 _HIDING = re.compile(r"\s-(?:json|failfast)\b(?:=\S+)?")
@@ -63,7 +63,7 @@ class Go(Runner):
                 options += " -run " + _shell(parts)
         return _TEST.sub(lambda _: options, command)
 
-    def outcome(self, finished: Finished) -> Outcome:
+    def outcome(self, finished: Finished) -> SuiteOutcome:
         """Read the events; lines that are none are what the build printed."""
         module = _MODULE.search(finished.request.tree.texts.get("go.mod", ""))
         reader = _Reader(module[1] if module else "", finished)
@@ -81,7 +81,7 @@ class _Reader:
         self._begun: dict[str, None] = {}
         self._log: list[str] = []
         self._built: list[str] = []
-        self._outcome = Outcome()
+        self._outcome = SuiteOutcome()
 
     def take(self, line: str) -> None:
         try:
@@ -104,7 +104,7 @@ class _Reader:
         elif event.action == "fail":
             self._package_failed(test)
 
-    def end(self) -> Outcome:
+    def end(self) -> SuiteOutcome:
         outcome = self._outcome
         for test in self._begun:
             outcome.running = test  # the innermost begins last

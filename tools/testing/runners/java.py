@@ -8,7 +8,7 @@ import shlex
 from reapair.tools.observation import clip, stable
 from reapair.tools.testing.runners.base import Finished, Request, Runner, Tree, only
 from reapair.tools.testing.runners.junit import outcome_of
-from reapair.tools.testing.test_outcomes import FAILURE_LIMIT, Outcome
+from reapair.tools.testing.test_outcomes import FAILURE_LIMIT, SuiteOutcome
 
 _MAVEN = re.compile(r"(?<![\w-])(?:\./|/)?(?:mvnw?|mvnd)(?=\s)")
 _GRADLE = re.compile(r"(?<![\w-])(?:\./|/)?gradlew?(?=\s)")
@@ -65,7 +65,7 @@ class Java(Runner):
             f"( {head}{goal}{options}{rest}\n)\n__code=$?\n{gather}\nexit $__code"
         )
 
-    def outcome(self, finished: Finished) -> Outcome | None:
+    def outcome(self, finished: Finished) -> SuiteOutcome | None:
         """Read the reports; a build that fails without one is an error of its own."""
         found = outcome_of(_documents(finished.report, finished.request.folder))
         if found is not None:
@@ -79,7 +79,7 @@ class Java(Runner):
         if finished.result.ok or not _BROKEN.search(finished.output):
             return None
         said = _NOISE.sub("", finished.output).strip()
-        return Outcome(
+        return SuiteOutcome(
             {"build": "error"}, {"build": stable(clip(said, FAILURE_LIMIT))}, collected_ok=False
         )
 

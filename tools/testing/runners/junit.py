@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xml.parsers import expat
 
 from reapair.tools.observation import clip, stable
-from reapair.tools.testing.test_outcomes import CAPTURED_LIMIT, FAILURE_LIMIT, Outcome, Status
+from reapair.tools.testing.test_outcomes import CAPTURED_LIMIT, FAILURE_LIMIT, Status, SuiteOutcome
 
 _MOST_TEXT = 64 * 1024
 _BAD: dict[str, Status] = {"failure": "failed", "error": "error", "skipped": "skipped"}
@@ -97,9 +97,9 @@ _FOREIGN = re.compile(
 )
 
 
-def outcome_of(documents: list[bytes]) -> Outcome | None:
+def outcome_of(documents: list[bytes]) -> SuiteOutcome | None:
     """Read several documents as one run; a bad one counts as tests that could not be collected."""
-    outcome = Outcome()
+    outcome = SuiteOutcome()
     for document in documents:
         try:
             found = cases(document)
@@ -112,7 +112,7 @@ def outcome_of(documents: list[bytes]) -> Outcome | None:
     return outcome if outcome.statuses or not outcome.collected_ok else None
 
 
-def _take(outcome: Outcome, case: Case) -> None:
+def _take(outcome: SuiteOutcome, case: Case) -> None:
     name = re.sub(r"\(\)$", "", case.name)
     test = f"{case.place}::{name}" if case.place else name
     if outcome.statuses.get(test) in ("failed", "error"):

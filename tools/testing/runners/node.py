@@ -6,7 +6,7 @@ import re
 import shlex
 
 from reapair.tools.testing.runners.base import Finished, Request, Runner, Tree, only
-from reapair.tools.testing.test_outcomes import Outcome, recorded
+from reapair.tools.testing.test_outcomes import SuiteOutcome, recorded
 
 _MANAGER = re.compile(
     r"\b(?:npm|pnpm|yarn|bun)(?: run(?:-script)?| -s| --silent| -q)* +"
@@ -73,7 +73,7 @@ class Node(Runner):
         enter, body = _enter(call + after)
         return f"{enter}{lines}{body}"
 
-    def outcome(self, finished: Finished) -> Outcome | None:
+    def outcome(self, finished: Finished) -> SuiteOutcome | None:
         """Read our reporter's lines."""
         found = recorded(finished.report.decode("utf-8", "replace"), finished.result)
         if found is None:

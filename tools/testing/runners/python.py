@@ -7,7 +7,12 @@ import shlex
 
 from reapair.tools.testing.runners.base import Finished, Request, Runner, Tree
 from reapair.tools.testing.runners.tap import tap_outcome
-from reapair.tools.testing.test_outcomes import Outcome, recorded, unittest_outcome, verbose_outcome
+from reapair.tools.testing.test_outcomes import (
+    SuiteOutcome,
+    recorded,
+    unittest_outcome,
+    verbose_outcome,
+)
 
 _SUMMARY = re.compile(
     r"^=+ (?:.*, )?\d+ (?:passed|failed|error|skipped|xfailed|xpassed)[^\n]* in [\d.]+s.*=+$", re.M
@@ -43,7 +48,7 @@ class Python(Runner):
         name = ".".join(part for part in (dotted, test.replace("::", ".")) if part)
         return f"python -m unittest -v {shlex.quote(name)}"
 
-    def outcome(self, finished: Finished) -> Outcome | None:
+    def outcome(self, finished: Finished) -> SuiteOutcome | None:
         """Read our plugin's lines, else the output."""
         found = recorded(finished.report.decode("utf-8", "replace"), finished.result)
         if found is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from reapair.tools.observation import clip, stable
-from reapair.tools.testing.test_outcomes import FAILURE_LIMIT, Outcome, Status
+from reapair.tools.testing.test_outcomes import FAILURE_LIMIT, Status, SuiteOutcome
 
 _POINT = re.compile(
     r"^(?P<not>not )?ok\b(?: +(?P<number>\d+))?(?: +-)?[ \t]*(?P<name>.*?)"
@@ -16,7 +16,7 @@ _PLAN = re.compile(r"^1\.\.(\d+)\b")
 _VERSION = re.compile(r"^TAP version \d+$", re.MULTILINE)
 
 
-def tap_outcome(output: str) -> Outcome | None:
+def tap_outcome(output: str) -> SuiteOutcome | None:
     """Read the Test Anything Protocol, top level only; None where the output is not TAP.
 
     Equal names get a number, so that each has its own id. A plan that was not fulfilled makes the
@@ -26,7 +26,7 @@ def tap_outcome(output: str) -> Outcome | None:
     plans = [int(found[1]) for line in lines if (found := _PLAN.match(line))]
     if not plans and not _VERSION.search(output):
         return None
-    outcome, points, last = Outcome(), 0, ""
+    outcome, points, last = SuiteOutcome(), 0, ""
     said: dict[str, list[str]] = {}
     for line in lines:
         found = _POINT.match(line)
@@ -59,7 +59,7 @@ def _status(point: re.Match[str]) -> Status:
     return "failed" if point["not"] else "passed"
 
 
-def _unique(name: str, outcome: Outcome) -> str:
+def _unique(name: str, outcome: SuiteOutcome) -> str:
     number, unique = 1, name
     while unique in outcome.statuses:
         number += 1

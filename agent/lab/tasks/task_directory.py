@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.lab.tasks.bugs import Bug
-from reapair.sandbox.git.scratch_repository import Tree
+from reapair.sandbox.git.scratch_repository import ScratchRepository
 from reapair.tools import clip
-from reapair.tools.source import parse_python
+from reapair.tools.python_source import parse_python
 
 if TYPE_CHECKING:
     from reapair.agent.lab.tasks.make import Noticed
@@ -57,7 +57,7 @@ def write_task(clean: Path, out: Path, name: str, bug: Bug, noticed: Noticed) ->
         # Compiled code would hold the solution.
         compiled = shutil.ignore_patterns("__pycache__", "*.pyc")
         shutil.copytree(clean, work, symlinks=True, ignore=compiled)
-        tree = Tree(work)
+        tree = ScratchRepository(work)
         good = tree.commit()
         bad = tree.commit({bug.file: bug.text.encode()})
         hidden = sorted({test.partition("::")[0] for test in noticed.failing})
@@ -70,7 +70,7 @@ def write_task(clean: Path, out: Path, name: str, bug: Bug, noticed: Noticed) ->
         }
         # One root commit: what came before it would give the bug away.
         shutil.rmtree(work / ".git")
-        base = Tree(work).commit()
+        base = ScratchRepository(work).commit()
         name = re.sub(r"[^\w.-]+", "-", name)
         place = out / f"local__{name}.{good[:8]}.{bug.id}"
         place.mkdir(parents=True, exist_ok=True)
