@@ -71,10 +71,6 @@ class _Answered(BaseModel):
     finish_reason: str | None = Field(description="The server's own word.")
     salvaged: bool = Field(description="The calls were found in the text.")
     detail: Text = Field(description="One line for people.")
-    tokens: dict[str, list[float]] | None = Field(
-        None,
-        description="`prompt_token_ids`, `completion_token_ids` and `logprobs`, where asked for.",
-    )
 
 
 class Response(_Answered):

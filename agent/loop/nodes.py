@@ -73,7 +73,7 @@ class Nodes:
     def _options(self, state: State) -> RequestOptions:
         settings = self._session.settings
         varied = RequestOptions(**state.get("options", {}))
-        return replace(varied, rescue=settings.rescue, token_ids=settings.token_ids)
+        return replace(varied, rescue=settings.rescue)
 
     def _ask(self, options: RequestOptions, step: int) -> Event:
         """Ask the model and log what became of it."""
@@ -90,8 +90,6 @@ class Nodes:
             "salvaged": answer.salvaged,
             "detail": answer.detail,
         }
-        if answer.tokens:
-            facts["tokens"] = answer.tokens
         if answer.message is not None:
             calls = [asdict(call) for call in answer.calls]
             return self._run.append("response", step, message=answer.message, calls=calls, **facts)

@@ -159,7 +159,7 @@ class Client:
         if self._server.kind in SILENT_CUTTERS and self._is_too_long(messages, tools):
             detail = "the prompt is longer than the context; this server would cut it silently"
             return Answer(Outcome.OVERFLOW, detail=detail)
-        streams = request.can_stream(self._server, token_ids=options.token_ids)
+        streams = request.can_stream(self._server)
         options = replace(options, stream=options.stream and streams)
         body = request.body(
             self._server,

@@ -66,7 +66,6 @@ def classify(
         reasoning=reasoning,
         finish_reason=reply.finish_reason,
         usage=usage,
-        tokens=reply.tokens or None,
     )
     if ended := _ended_badly(reply, answer):
         return ended

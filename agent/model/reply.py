@@ -43,7 +43,6 @@ class Reply:
     finish_reason: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, Any] = field(default_factory=dict)
-    tokens: dict[str, list[Any]] = field(default_factory=dict)
     repetition: str = ""
     seconds_to_first_token: float | None = None
     seconds: float = 0.0
@@ -94,27 +93,11 @@ class StreamReader:
         choices = chunk.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return
-        self._take_tokens(chunk, choices[0])
         delta = choices[0].get("delta")
         if isinstance(delta, dict):
             self._take_delta(delta)
         if isinstance(reason := choices[0].get("finish_reason"), str):
             self._reply.finish_reason = reason
-
-    def _take_tokens(self, chunk: dict[str, Any], choice: dict[str, Any]) -> None:
-        """Keep ids and log-probabilities of tokens; vLLM and llama.cpp give them differently."""
-        logprobs = choice.get("logprobs")
-        content = logprobs.get("content") if isinstance(logprobs, dict) else None
-        entries = [each for each in content or () if isinstance(each, dict)]
-        ids = choice.get("token_ids") or [each["id"] for each in entries if "id" in each]
-        found = {
-            "prompt_token_ids": chunk.get("prompt_token_ids") or choice.get("prompt_token_ids"),
-            "completion_token_ids": ids,
-            "logprobs": [each["logprob"] for each in entries if "logprob" in each],
-        }
-        for name, values in found.items():
-            if values and isinstance(values, list):
-                self._reply.tokens.setdefault(name, []).extend(values)
 
     def _take_delta(self, delta: dict[str, Any]) -> None:
         # Some servers send both names for the same text.

@@ -46,9 +46,6 @@ OPTIONAL_FIELDS = (
     "parallel_tool_calls",
     "reasoning_effort",
     "return_progress",
-    "return_token_ids",
-    "top_logprobs",
-    "logprobs",
     "stream_options",
     "cache_prompt",
     "id_slot",
@@ -112,12 +109,6 @@ def body(
         request["stream_options"] = {"include_usage": True}
         if server.kind == "llama.cpp":
             request["return_progress"] = True
-    if options.token_ids:
-        request["logprobs"] = True
-        if server.kind == "llama.cpp":
-            request["top_logprobs"] = 1
-        elif server.kind == "vllm":
-            request["return_token_ids"] = True
     request.update(overrides)
     request = {key: value for key, value in request.items() if value is not None}
     return _vary(request, options.retry)
@@ -195,14 +186,11 @@ def amend(body: dict[str, Any], detail: str) -> tuple[str, Any] | None:
     return None
 
 
-def can_stream(server: Server, *, token_ids: bool = False) -> bool:
-    """Say whether tool calls, and token ids where wanted, survive streaming on this server.
+def can_stream(server: Server) -> bool:
+    """Return whether tool calls survive streaming on this server.
 
-    vLLM's parsers for GLM lost names and pieces of arguments until one engine replaced them;
-    llama.cpp has no log-probabilities in a stream with tools.
+    vLLM's parsers for GLM lost names and pieces of arguments until one engine replaced them.
     """
-    if token_ids and server.kind == "llama.cpp":
-        return False
     numbers = re.match(r"(\d+)\.(\d+)", server.version)
     return server.kind != "vllm" or numbers is None or (int(numbers[1]), int(numbers[2])) >= (0, 24)
 

@@ -75,8 +75,7 @@ class Answer:
 
     `message` is the assistant message to append to the history; it is set only for outcomes that
     may be stored (TOOL_CALLS, FINAL_TEXT). `salvaged` says the calls were found in the text.
-    `detail` is one line for people: the server's error, what was malformed. `tokens` holds
-    `prompt_token_ids`, `completion_token_ids` and `logprobs`, as far as asked for and given.
+    `detail` is one line for people: the server's error, what was malformed.
     """
 
     outcome: Outcome
@@ -88,7 +87,6 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     salvaged: bool = False
     detail: str = ""
-    tokens: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +95,7 @@ class RequestOptions:
 
     `retry` counts how often this same prefix was sampled before: seed and temperature move with it.
     `thinking_tokens` caps the reasoning where the server can; None takes the model's setting.
-    `rescue` takes calls out of the text that they were left in. `token_ids` asks for the ids and
-    log-probabilities of tokens.
+    `rescue` takes calls out of the text that they were left in.
     """
 
     retry: int = 0
@@ -108,7 +105,6 @@ class RequestOptions:
     max_tokens: int | None = None
     thinking_tokens: int | None = None
     rescue: bool = True
-    token_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,9 +96,6 @@ class Settings(BaseSettings):
     """Ask again after a bad answer and take calls from the text they were left in; False, for
     training, ends the run there: each answer in it is then the model's first."""
 
-    token_ids: bool = False
-    """Keep ids and log-probabilities of tokens, where the server gives them, for training."""
-
     accept: Literal["proved", "regression_free"] = "proved"
     """The weakest verdict that exits with 0."""
 

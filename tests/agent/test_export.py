@@ -225,7 +225,7 @@ def test_what_cannot_be_exported_is_named(plain: Result) -> None:
 
 def test_secrets_and_places_stay_here(tmp_path: Path) -> None:
     text = f"{KEY}\npassword = 'abcdef0123456789abcdef0123'\nhttps://me:secret@host/\n"
-    result = made(tmp_path, {"notes.txt": text}, [turn("read", path="notes.txt")], token_ids=True)
+    result = made(tmp_path, {"notes.txt": text}, [turn("read", path="notes.txt")])
     log = (result.directory / "events.jsonl").read_text()
     assert KEY in log
     for form in FORMATS:
@@ -242,33 +242,6 @@ def test_secrets_and_places_stay_here(tmp_path: Path) -> None:
     assert scrubber.text("disgrace src/a.py") == "disgrace src/a.py"
     [plain] = exported(result.directory)
     assert plain["declared"]["scrubbed"] > 0
-
-
-def with_tokens(run: Result, place: Path) -> Path:
-    """Copy a run as if its server had told the tokens of each answer."""
-    copy = shutil.copytree(run.directory, place / run.run_id)
-    lines = []
-    for line in (copy / "events.jsonl").read_text().splitlines():
-        event = json.loads(line)
-        if event["kind"] == "response":
-            ids = [event["seq"], 2, 3]
-            event["data"]["tokens"] = {"completion_token_ids": ids, "logprobs": [-0.1, -0.2, -0.3]}
-        lines.append(json.dumps(event) + "\n")
-    (copy / "events.jsonl").write_text("".join(lines))
-    return copy
-
-
-def test_token_ids_stay_with_their_answers(
-    plain: Result, compacted: Result, tmp_path: Path
-) -> None:
-    [row] = exported(with_tokens(plain, tmp_path))
-    answers = [n for n, message in enumerate(row["messages"]) if message["role"] == "assistant"]
-    assert [each["message"] for each in row["token_ids"]] == answers
-    assert len({tuple(each["completion_token_ids"]) for each in row["token_ids"]}) == len(answers)
-    parts = exported(with_tokens(compacted, tmp_path), "--format", "atif")
-    told = [step["metrics"] for part in parts for step in part["steps"] if "metrics" in step]
-    assert len(told) == compacted.usage.requests
-    assert all(len(each["completion_token_ids"]) == len(each["logprobs"]) for each in told)
 
 
 @pytest.mark.parametrize(

@@ -105,18 +105,6 @@ def test_calls_by_grammar(embedded: EmbeddedServer, server: Server, stream: bool
     assert {answer.outcome for answer in answers} <= expected
 
 
-def test_token_ids_and_logprobs(embedded: EmbeddedServer, server: Server, post: Any) -> None:
-    answer = client_of(embedded, server).ask(MESSAGES, TOOLS, RequestOptions(token_ids=True))
-    assert answer.tokens is not None
-    ids, logprobs = answer.tokens["completion_token_ids"], answer.tokens["logprobs"]
-    assert answer.usage.completion_tokens is not None
-    # An incomplete character at a cut end is not told.
-    assert answer.usage.completion_tokens - 2 <= len(ids) == len(logprobs)
-    assert all(each <= 0 for each in logprobs)
-    told = answer.content or answer.reasoning
-    assert told.strip()[:20] in post("/detokenize", {"tokens": ids})["content"]
-
-
 def test_reasoning_goes_round_and_the_cache_holds(
     embedded: EmbeddedServer, server: Server, post: Any
 ) -> None:

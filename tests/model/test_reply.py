@@ -215,22 +215,3 @@ def test_what_is_reused_of_an_answer(cached: int | None, reused: int | None) -> 
     now = Usage(prompt_tokens=160, cached_tokens=cached)
     assert counting.generated_reused(now, before) == reused
     assert counting.generated_reused(now, None) is None
-
-
-def test_token_ids_as_vllm_streams_them() -> None:
-    def choice(ids: list[int], **rest: object) -> dict[str, object]:
-        logprobs = {"content": [{"token": "x", "logprob": -0.5 * number} for number in ids]}
-        return {"index": 0, "token_ids": ids, "logprobs": logprobs, "delta": {}, **rest}
-
-    reply = StreamReader(None).read(
-        [
-            {"prompt_token_ids": [7, 8], "choices": [choice([1])]},
-            {"choices": [choice([2, 3], finish_reason="stop")]},
-            {"choices": [{"index": 0, "delta": {}, "logprobs": None, "token_ids": None}]},
-        ]
-    )
-    assert answer(reply).tokens == {
-        "prompt_token_ids": [7, 8],
-        "completion_token_ids": [1, 2, 3],
-        "logprobs": [-0.5, -1.0, -1.5],
-    }

@@ -58,33 +58,29 @@ def test_a_typed_function_is_a_tool(empty: Sandbox) -> None:
     assert "language: Input should be 'en' or 'de'" in wrong.text
 
 
-class Place(BaseModel):
-    path: str = Field(description="A file.")
-    line: int = Field(1, description="A line, from 1.", ge=1)
-
-
 class MarkPlace(BaseModel):
     """Mark a place in the repository."""
 
     colour: str = Field("red", description="Of the mark.")
-    place: Place
+    path: str = Field(description="A file.")
+    line: int = Field(1, description="A line, from 1.", ge=1)
 
     def run(self, sandbox: Sandbox) -> str:
-        found = sandbox.exec(["ls", self.place.path]).ok
-        return f"{self.colour} {self.place.path}:{self.place.line} {found}"
+        found = sandbox.exec(["ls", self.path]).ok
+        return f"{self.colour} {self.path}:{self.line} {found}"
 
 
-def test_a_model_with_run_is_a_tool_and_is_flattened(slug: Sandbox) -> None:
+def test_a_model_with_run_is_a_tool(slug: Sandbox) -> None:
     made = tool(MarkPlace, changes_files=False)
     parameters = schema(made)["function"]["parameters"]
     assert (made.name, made.changes_files) == ("mark_place", False)
-    assert list(parameters["properties"]) == ["place_path", "colour", "place_line"]
-    assert parameters["required"] == ["place_path"]
+    assert list(parameters["properties"]) == ["path", "colour", "line"]
+    assert parameters["required"] == ["path"]
     box = Toolbox([made], lambda: slug)
-    called = box.call("mark_place", {"place_path": "slug/core.py", "place_line": 7})
+    called = box.call("mark_place", {"path": "slug/core.py", "line": 7})
     assert called.text == "red slug/core.py:7 True"
-    wrong = box.call("mark_place", {"place_path": "a", "place_line": 0})
-    assert "place_line: Input should be greater than or equal to 1" in wrong.text
+    wrong = box.call("mark_place", {"path": "a", "line": 0})
+    assert "line: Input should be greater than or equal to 1" in wrong.text
 
 
 def untyped(word) -> str:  # type: ignore[no-untyped-def]
@@ -99,6 +95,15 @@ def listing(names: list[str]) -> str:
         names: Several.
     """
     return names[0]
+
+
+def placed(place: MarkPlace) -> str:
+    """Do.
+
+    Args:
+        place: Where.
+    """
+    return place.path
 
 
 def either(what: int | str) -> str:
@@ -158,6 +163,7 @@ class NoRun(BaseModel):
     [
         (untyped, "word has no type. Annotate it"),
         (listing, "names has to be a string, an integer or a boolean"),
+        (placed, "place has to be a string, an integer or a boolean"),
         (either, "what has to be a string, an integer or a boolean"),
         (fraction, "part has to be a string, an integer or a boolean"),
         (silent, "silent has no docstring"),

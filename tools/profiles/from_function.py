@@ -7,10 +7,9 @@ import json
 import re
 import traceback
 from collections.abc import Callable
-from typing import Any, Optional, get_args, get_type_hints
+from typing import Any, Optional, get_type_hints
 
 from pydantic import BaseModel, Field, ValidationError, create_model
-from pydantic.fields import FieldInfo
 
 from reapair.sandbox.base import Sandbox, SandboxError
 from reapair.tools.base import (
@@ -24,7 +23,6 @@ from reapair.tools.base import (
 from reapair.tools.observation import clip
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_DEEPEST = 4
 _SECTION = re.compile(r"^(?:Args|Arguments|Parameters):\s*$", re.MULTILINE)
 _ENTRY = re.compile(r"^(?P<indent>\s+)\*{0,2}(?P<name>\w+)(?: *\([^)]*\))?:(?P<text>.*)$")
 
@@ -35,8 +33,8 @@ def tool(source: Callable[..., Any] | type[BaseModel], *, changes_files: bool = 
     Args:
         source: its docstring describes the tool, and under `Args:` each parameter (a model's fields
             may have `Field(description=...)` instead). Parameters are strings, integers, booleans,
-            literals of strings, these or None, or models of such, which are flattened. A parameter
-            of the type Sandbox gets the run's sandbox and is not shown to the model.
+            literals of strings, or these or None. A parameter of the type Sandbox gets the run's
+            sandbox and is not shown to the model.
         changes_files: False where a call can never change the tree.
 
     Returns what `solve(..., tools=[...])` takes. Raises ToolDefinitionError, which says what cannot
@@ -75,24 +73,23 @@ class _FunctionTool(Tool[Parameters]):
         self.description = _summary(source, self.name)
         self.changes_files = changes_files
         self._sandbox_names = _sandboxes(self._call, self.name)
-        self._places = _leaves(self._model, _described(source), self.name)
-        self.parameters = _flat(self.name, self._places)
+        self.parameters = _parameters(self._model, _described(source), self.name)
 
     def run(self, arguments: Parameters, sandbox: Sandbox) -> Observation:
         """Call it; what it raises becomes words for the model."""
-        nested = self._nested(arguments)
+        # What the model left out takes the source's own default.
+        given = {name: getattr(arguments, name) for name in arguments.model_fields_set}
         extra = dict.fromkeys(self._sandbox_names, sandbox)
         try:
-            checked = self._model.model_validate(nested)
+            checked = self._model.model_validate(given)
             if self._call is self._source:
-                given = {name: getattr(checked, name) for name in type(checked).model_fields}
-                return _observation(self._call(**given, **extra))
+                return _observation(self._call(**dict(checked), **extra))
             return _observation(self._call(checked, **extra))
         except (ToolError, SandboxError):
             raise
         except ValidationError as error:
             problems = "; ".join(
-                f"{'_'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
             )
             raise ToolError(f"{self.name} was not called: {problems}. Mend that.") from None
         except Exception as error:
@@ -103,17 +100,6 @@ class _FunctionTool(Tool[Parameters]):
                 ok=False,
                 data={"traceback": traceback.format_exc()},
             )
-
-    def _nested(self, arguments: Parameters) -> dict[str, Any]:
-        """Put flat arguments back where the function expects them; what is left out stays out."""
-        nested: dict[str, Any] = {}
-        for name in arguments.model_fields_set:
-            *folders, last = self._places[name][0]
-            inner = nested
-            for folder in folders:
-                inner = inner.setdefault(folder, {})
-            inner[last] = getattr(arguments, name)
-        return nested
 
 
 def _observation(returned: Any) -> Observation:
@@ -163,55 +149,19 @@ def _sandboxes(function: Callable[..., Any], name: str) -> list[str]:
     return [key for key, hint in hints.items() if key != "return" and _is_sandbox(hint)]
 
 
-Place = tuple[tuple[str, ...], FieldInfo]
-
-
-def _leaves(model: type[BaseModel], told: dict[str, str], name: str) -> dict[str, Place]:
-    """Return the fields that are no models themselves, under flat names, the required first."""
-    found: dict[str, Place] = {}
-
-    def walk(inner: type[BaseModel], path: tuple[str, ...], optional: bool) -> None:
-        if len(path) > _DEEPEST:
-            raise ToolDefinitionError(f"{name}: {'.'.join(path)} is nested too deeply. Flatten it.")
-        for key, info in inner.model_fields.items():
-            nested = _nested_model(info.annotation)
-            here = (*path, key)
-            flat = "_".join(here)
-            open_end = optional or not info.is_required()
-            if nested:
-                walk(nested, here, open_end)
-                continue
-            if flat in found:
-                raise ToolDefinitionError(f"{name}: two parameters would be called {flat}.")
-            words = info.description or told.get(flat) or (told.get(key) if not path else None)
-            if not words:
-                raise ToolDefinitionError(
-                    f"{name}: {flat} has no description. Add a line for it under Args: in the "
-                    "docstring, or Field(description=...)."
-                )
-            default: Any = None if open_end else ...
-            annotation = Optional[info.annotation] if open_end else info.annotation  # noqa: UP045
-            found[flat] = (here, _field(annotation, default, words))
-
-    walk(model, (), False)
-    return dict(sorted(found.items(), key=lambda item: not item[1][1].is_required()))
-
-
-def _field(annotation: Any, default: Any, description: str) -> FieldInfo:
-    return FieldInfo.from_annotated_attribute(annotation, Field(default, description=description))
-
-
-def _nested_model(annotation: Any) -> type[BaseModel] | None:
-    options = [
-        option for option in get_args(annotation) or (annotation,) if option is not type(None)
-    ]
-    if len(options) == 1 and isinstance(options[0], type) and issubclass(options[0], BaseModel):
-        return options[0]
-    return None
-
-
-def _flat(name: str, places: dict[str, Place]) -> type[Parameters]:
-    fields: dict[str, Any] = {key: (info.annotation, info) for key, (_, info) in places.items()}
+def _parameters(model: type[BaseModel], told: dict[str, str], name: str) -> type[Parameters]:
+    """Return the model's fields as a tool's parameters, each described, the required first."""
+    fields: dict[str, Any] = {}
+    for key, info in sorted(model.model_fields.items(), key=lambda item: not item[1].is_required()):
+        words = info.description or told.get(key)
+        if not words:
+            raise ToolDefinitionError(
+                f"{name}: {key} has no description. Add a line for it under Args: in the "
+                "docstring, or Field(description=...)."
+            )
+        default: Any = ... if info.is_required() else None
+        annotation = info.annotation if info.is_required() else Optional[info.annotation]  # noqa: UP045
+        fields[key] = (annotation, Field(default, description=words))
     return create_model(f"{name}_parameters", __base__=Parameters, **fields)
 
 

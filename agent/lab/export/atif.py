@@ -104,5 +104,4 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
 def _metrics(turn: Turn) -> dict[str, Any]:
     usage = turn.usage or {}
     names = ("prompt_tokens", "completion_tokens", "cached_tokens")
-    metrics = {name: usage.get(name) for name in names}
-    return {name: value for name, value in {**metrics, **(turn.tokens or {})}.items() if value}
+    return {name: usage[name] for name in names if usage.get(name)}

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from reapair.agent.lab.export.trajectory import Segment, Trajectory, Turn
+from reapair.agent.lab.export.trajectory import Trajectory, Turn
 
 
 def documents(trajectory: Trajectory) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each segment's name and its row: the conversation, and all that is known of it."""
     for number, segment in enumerate(trajectory.segments, 1):
-        row: dict[str, Any] = {
+        row = {
             "messages": [message(turn) for turn in segment.turns],
             "tools": trajectory.tools,
             **facts(trajectory, number),
             "discarded": segment.discarded,
         }
-        if tokens := token_rows(segment):
-            row["token_ids"] = tokens
         yield row["trajectory_id"], row
 
 
@@ -47,10 +45,3 @@ def facts(trajectory: Trajectory, number: int) -> dict[str, Any]:
         "usage": trajectory.usage,
         "declared": trajectory.declared,
     }
-
-
-def token_rows(segment: Segment) -> list[dict[str, Any]]:
-    """Return the kept token ids and log-probabilities, each with its message's index."""
-    return [
-        {"message": index, **turn.tokens} for index, turn in enumerate(segment.turns) if turn.tokens
-    ]

@@ -31,7 +31,6 @@ class Turn:
         failed: one of its calls did not do what it was for.
         masked: not to be learned from.
         usage: tokens of the request that it answers; None for what the model has not written.
-        tokens: `prompt_token_ids`, `completion_token_ids` and `logprobs`, where kept.
     """
 
     message: Message
@@ -40,7 +39,6 @@ class Turn:
     failed: bool = False
     masked: bool = False
     usage: dict[str, Any] | None = None
-    tokens: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -113,7 +111,7 @@ def read_trajectory(directory: Path) -> Trajectory | None:
         _scrub(segment, scrubber)
     answers = [event for event in events if event.kind == "response"]
     patch = directory / "patch.diff"
-    made = Trajectory(
+    return Trajectory(
         run=directory.name,
         instance_id=record.instance_id if record else directory.name,
         model=server.get("family") or server["model"],
@@ -134,11 +132,6 @@ def read_trajectory(directory: Path) -> Trajectory | None:
             "scrubbed": scrubber.found,
         },
     )
-    if scrubber.found:
-        # Token ids would still spell what was taken out of the text.
-        for turn in (turn for segment in segments for turn in segment.turns):
-            turn.tokens = None
-    return made
 
 
 def _scrub(segment: Segment, scrubber: Scrubber) -> None:
@@ -201,7 +194,7 @@ class _Reader:
         data = event.data if event.kind == "response" else {}
         for number, message in enumerate(messages):
             if self._FACTS not in message:
-                facts = Turn({}, event.ts, usage=data.get("usage"), tokens=data.get("tokens"))
+                facts = Turn({}, event.ts, usage=data.get("usage"))
                 messages[number] = {**message, self._FACTS: facts}
 
     def _last_answer(self) -> Turn:
@@ -234,4 +227,4 @@ def _as_sent(facts: Turn, message: Message) -> Turn:
     message = {key: value for key, value in message.items() if key != "reasoning"}
     if facts.copied:  # Learned from where it was written first.
         return Turn(message, facts.ts, copied=True, failed=facts.failed)
-    return Turn(message, facts.ts, False, facts.failed, False, facts.usage, facts.tokens)
+    return Turn(message, facts.ts, False, facts.failed, False, facts.usage)
