@@ -28,10 +28,14 @@ def _write(text):
 def _targets():
     """Return the lines to look for, by the real path of their file."""
     found = {}
+    with open(os.path.join(_FOLDER, "top"), encoding="utf-8") as stream:
+        top = stream.read().rstrip("\n")
     with open(os.path.join(_FOLDER, "targets"), encoding="utf-8") as stream:
         for line in stream:
             numbers, _, path = line.rstrip("\n").partition(" ")
-            found[os.path.realpath(path)] = {int(number) for number in numbers.split(",")}
+            found[os.path.realpath(os.path.join(top, path))] = {
+                int(number) for number in numbers.split(",")
+            }
     return found
 
 

@@ -16,8 +16,11 @@ from reapair.tools.python_source import parse_python
 _IMPORT = re.compile(r"^\s*(?:from\s+(\.*)([\w.]*)\s+import\s+(.*)|import\s+(.*))")
 _LISTING = "git -c core.quotepath=off grep -nIE '^[[:space:]]*(from|import)[[:space:]]' -- '*.py'"
 _FILES = "git -c core.quotepath=off ls-files -- '*.py'"
+# The probe joins `targets` to `top`. Only a command inside knows the real path: with no isolation,
+# what it prints names WORKSPACE instead.
 _PROBE = (
-    'd=$(mktemp -d "${TMPDIR:-/tmp}/probe.XXXXXX") && cat > "$d/sitecustomize.py" && printf %s "$d"'
+    'd=$(mktemp -d "${TMPDIR:-/tmp}/probe.XXXXXX") && cat > "$d/sitecustomize.py" '
+    '&& pwd -P > "$d/top" && printf %s "$d"'
 )
 _LIMIT = 16 * 1024 * 1024
 _DOCUMENTS = (".md", ".rst", ".txt", ".adoc", ".png", ".svg", ".jpg", ".gif", ".cff")
@@ -37,8 +40,6 @@ class Probed(Sandbox):
         source = (resources.files("reapair.agent.proof") / "line_probe.py").read_bytes()
         self._folder = sandbox.exec(_PROBE, stdin=source).text
         rows = [f"{','.join(map(str, sorted(t)))} {path}\n" for path, t in targets.items() if t]
-        where = sandbox.exec("pwd -P").text.strip()
-        rows = [row.replace(" ", f" {where}/", 1) for row in rows]
         sandbox.write(f"{self._folder}/targets", "".join(rows).encode())
 
     def start(self) -> None:

@@ -31,7 +31,7 @@ def make_private(run_id: str) -> Path:
     folder = cache() / "sandboxes" / uuid.uuid4().hex[:12]
     folder.mkdir(mode=0o700, parents=True)
     (folder / _OWNER).write_text(json.dumps(owner_labels(run_id)))
-    return folder
+    return folder.resolve()  # commands print real paths, which no_sandbox looks for
 
 
 def sweep() -> None:

@@ -11,7 +11,7 @@ from reapair.sandbox.base import Kind, Sandbox, SandboxError
 from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.engines import choose
 from support.podman import podman_service
-from support.sandboxes import SEALED, Make, Missing, maker
+from support.sandboxes import KINDS, SEALED, Make, Missing, maker
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,7 +52,7 @@ def missing(request: pytest.FixtureRequest) -> Missing:
     return reason
 
 
-@pytest.fixture(scope="module", params=[*SEALED, "none"])
+@pytest.fixture(scope="module", params=KINDS)
 def make(request: pytest.FixtureRequest, missing: Missing) -> Make:
     return maker(request.param, missing)
 

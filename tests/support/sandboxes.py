@@ -21,6 +21,7 @@ SMALL = Limits(memory=384 * MIB, tmp=32 * MIB, file=64 * MIB, processes=100, cpu
 # Docker and bubblewrap are looked for everywhere, podman where it is installed or required.
 _PODMAN = shutil.which("podman") or os.environ.get("REAPAIR_REQUIRE") == "all"
 SEALED: list[Kind] = ["docker", *(["podman"] if _PODMAN else []), "bubblewrap"]  # type: ignore[list-item]
+KINDS: list[Kind] = [*SEALED, "none"]
 
 Make = Callable[..., Sandbox]
 
