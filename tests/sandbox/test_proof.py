@@ -12,8 +12,8 @@ from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 from reapair.sandbox.base import Kind
 from support.proved import FAST
-from support.scripted_server import ScriptedServer
 from support.sandboxes import KINDS, Missing
+from support.scripted_server import ScriptedServer
 from support.tasks import own_tasks, script
 
 
