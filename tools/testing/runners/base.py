@@ -101,8 +101,8 @@ class Finished:
     result: ExecResult
 
 
-PLACE_RECORDER = 'cat > "$d/reapair_recorder.py"'
-"""Also where no pytest is expected: a build may well start one."""
+PLACE_RECORDER = 'cd "$d" && cat > reapair_recorder.py && cp reapair_recorder.py sitecustomize.py'
+"""Also where no Python is expected: a build may well start some."""
 
 
 class Runner(Protocol):
@@ -121,7 +121,7 @@ class Runner(Protocol):
     selects_names: bool
     any_command: bool = False
     output_limit: int = 1024 * 1024
-    recorder: str = "pytest_recorder.py"
+    recorder: str = "python_recorder.py"
     preparation: str = PLACE_RECORDER
 
     def takes(self, command: str, tree: Tree) -> bool:

@@ -1,4 +1,4 @@
-"""pytest, read by a plugin of ours, and unittest, read from what it prints."""
+"""pytest and unittest, recorded from inside; their printed output where that is not possible."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _COUNT = re.compile(r"(\d+) (passed|failed|error|xpassed|subtests? passed|subtes
 class Python(Runner):
     """pytest and unittest, called directly, by tox, nox, make or a script.
 
-    It takes every command: what starts no pytest is read as any command's output is, by unittest's
-    form or TAP's, and counts as one test where that gives nothing.
+    It takes every command: the output of one that starts neither is read as unittest's or TAP's,
+    and the command counts as one test where that gives nothing.
     """
 
     name = "pytest"
@@ -32,24 +32,29 @@ class Python(Runner):
     any_command = True
 
     def takes(self, command: str, tree: Tree) -> bool:  # noqa: ARG002
-        """Take everything that no other family has taken."""
+        """Return True: it is asked last."""
         return True
 
     def command(self, request: Request) -> str:
-        """Spell the selector for unittest; pytest gets it through our plugin."""
+        """Return the command; `python -m unittest` loads no more than what is selected.
+
+        Every other command runs as it is, and the recorder applies the selector.
+        """
         command, selector = request.command, request.selector
         command = re.sub(r"\bPYTHONPATH=", f"PYTHONPATH={request.folder}:", command)
         if not selector or not re.search(r"\bunittest\b", command):
             return command
         path, _, test = selector.partition("::")
         dotted = path.removesuffix(".py").strip("/").replace("/", ".")
+        if "." in path and "/" not in path and not path.endswith(".py"):
+            return f"python -m unittest -v {shlex.quote(path)}"
         if not path.endswith(".py"):
             return f"python -m unittest discover -v -s {shlex.quote(path)} -t ."
         name = ".".join(part for part in (dotted, test.replace("::", ".")) if part)
         return f"python -m unittest -v {shlex.quote(name)}"
 
     def outcome(self, finished: Finished) -> SuiteOutcome | None:
-        """Read our plugin's lines, else the output."""
+        """Read the recorder's lines, else the output."""
         found = recorded(finished.report.decode("utf-8", "replace"), finished.result)
         if found is not None:
             found.told = _told(finished.output)
