@@ -18,8 +18,9 @@ from reapair.agent.log.event_log import Run, RunError
 from reapair.agent.log.events import Event, one_at_a_time
 from reapair.agent.log.listing import remove
 from reapair.agent.log.redaction import HIDDEN, public_url, secrets_of
-from reapair.agent.log.turns import finished, follow_log, instruct
+from reapair.agent.log.turns import finished
 from reapair.agent.loop.cancel import Cancel, Stopped
+from reapair.agent.loop.resume import follow_log, instruct
 from reapair.agent.loop.session import Session
 from reapair.agent.model.connect import connect
 from reapair.agent.model.types import Model

@@ -11,7 +11,10 @@ log wins. Every node can run again after a crash: it looks into the log for what
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
+
+from reapair.agent.loop.nodes import Nodes
+from reapair.agent.loop.state import State
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -19,35 +22,9 @@ if TYPE_CHECKING:
     from reapair.agent.loop.session import Session
 
 
-class State(TypedDict, total=False):
-    """What a checkpoint holds.
-
-    `next` is the node to go to, `step` counts finished steps. `bad` counts the bad answers in a
-    row, `wire` those that were no fault of the model's. `options` and `feedback` belong to the
-    request to come; `submission` is the id of the call that submitted, until its proof is
-    answered; `proofs` counts proofs. `seen` is how much of the log the checkpoint knows: events
-    beyond it were written by a node that did not come to its end.
-    """
-
-    next: str
-    step: int
-    bad: int
-    wire: int
-    options: dict[str, Any]
-    feedback: str | None
-    submission: str | None
-    proofs: int
-    summary: str
-    exit_reason: str
-    error: str
-    seen: int
-
-
 def build(session: Session, checkpointer: BaseCheckpointSaver[Any] | None = None) -> Any:
     """Return the compiled graph of one run."""
     from langgraph.graph import END, START, StateGraph
-
-    from reapair.agent.loop.nodes import Nodes
 
     def counted(node: Callable[[State], State]) -> Any:
         def run(state: State) -> State:

@@ -78,9 +78,9 @@ def _of_slots(slots: object, context: int | None, wanted: int, *, ours: bool) ->
 
 def _is_ours(server: Server) -> bool:
     """Tell whether `agent serve` keeps it: then each slot has a context of its own."""
-    from reapair.agent.serve.keep import Keeper
+    from reapair.agent.model.kept_server import kept_server
 
-    kept = Keeper().running()
+    kept = kept_server()
     return kept is not None and kept.base_url == server.base_url
 
 

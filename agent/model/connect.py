@@ -26,13 +26,13 @@ def connect(settings: Settings) -> Model:
     which gets no key. Raises ModelError when there is none that can be used.
     """
     from reapair.agent.model.client import Client
+    from reapair.agent.model.kept_server import kept_server
     from reapair.agent.model.servers import detect, find_local
-    from reapair.agent.serve.keep import Keeper
 
     key = settings.api_key.get_secret_value() if settings.api_key else None
     headers = headers_of(settings)
     address = settings.base_url
-    if address is None and (kept := Keeper().running()):
+    if address is None and (kept := kept_server()):
         address, key, headers = kept.base_url, kept.api_key, {}
     if address is not None:
         server = detect(address, api_key=key, model=settings.model, headers=headers)

@@ -4,8 +4,7 @@
     ...
     Keeper(directory).stop()
 
-One server for a directory. Its state file holds address, key and process; a process that has ended,
-or whose number now belongs to another one, counts as none.
+One server for a directory. Its state file (`model/kept_server.py`) holds address, key and process.
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Self
 
-from platformdirs import user_state_path
-
+from reapair.agent.model.kept_server import Kept, began, kept_server, state_file
 from reapair.agent.model.servers import is_ready
 from reapair.agent.model.types import ModelError, Server, ServerKind
 from reapair.agent.serve.command import command_of
@@ -41,36 +39,17 @@ _GATE_LEASED = 'read -r go && exec "$@"'
 """The server begins only once its process is written down, so none is ever left unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A server that runs: `base_url` ends in /v1, `begun` tells its process from a later one."""
-
-    base_url: str
-    api_key: str
-    engine: str
-    model: str
-    context: int
-    slots: int
-    pid: int
-    begun: str
-    log: str
-
-
 class Keeper:
     """The one server of a directory; by default the user's own."""
 
     def __init__(self, directory: Path | None = None) -> None:
-        self.directory = directory or user_state_path("agent") / "serve"
-        self._state = self.directory / "server.json"
+        self._state = state_file(directory)
+        self.directory = self._state.parent
         self._lease: IO[bytes] | None = None
 
     def running(self) -> Kept | None:
         """Return the server if it is alive."""
-        try:
-            kept = Kept(**json.loads(self._state.read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-        return kept if _began(kept.pid) == kept.begun else None
+        return kept_server(self.directory)
 
     def start(
         self,
@@ -117,7 +96,7 @@ class Keeper:
             )
         kept = Kept(
             f"http://127.0.0.1:{port}/v1", key, plan.engine, plan.model, plan.context, plan.slots,
-            child.pid, _began(child.pid), str(log),
+            child.pid, began(child.pid), str(log),
         )  # fmt: skip
         self._remember(kept)
         assert child.stdin  # noqa: S101 - asked for above
@@ -137,7 +116,7 @@ class Keeper:
         if kept:
             _signal(kept.pid, signal.SIGTERM)
             end = time.monotonic() + _STOP_SECONDS
-            while _began(kept.pid) == kept.begun and time.monotonic() < end:
+            while began(kept.pid) == kept.begun and time.monotonic() < end:
                 time.sleep(0.05)
             _signal(kept.pid, signal.SIGKILL)  # Workers that outlived their leader.
             with contextlib.suppress(ChildProcessError):
@@ -251,26 +230,6 @@ def _free_port(port: int) -> int:
                 "take another one: agent serve --port 0"
             ) from error
         return int(probe.getsockname()[1])
-
-
-def _began(pid: int) -> str:
-    """Return when a process began, as the system counts it; empty when it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return ""
-        command = ["ps", "-o", "state=,lstart=", "-p", str(pid)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        fields = done.stdout.split()
-        return "" if not fields or fields[0].startswith("Z") else " ".join(fields[1:])
-    return "" if fields[0] == "Z" else f"{_boot()}:{fields[19]}"
-
-
-def _boot() -> str:
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    return ""
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from reapair.agent.model.kept_server import Kept
 from reapair.agent.model.types import ModelError
 from reapair.agent.serve.catalogue import FILES
 from reapair.agent.serve.command import check_release, installed
 from reapair.agent.serve.hardware import this_machine
-from reapair.agent.serve.keep import Keeper, Kept
+from reapair.agent.serve.keep import Keeper
 from reapair.agent.serve.models import fetch, find
 from reapair.agent.serve.plan import EngineName, Plan, gigabytes, make_plan
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from reapair.agent.model import advice
 from reapair.agent.model.client import Client
 from reapair.agent.model.connect import headers_of
+from reapair.agent.model.kept_server import kept_server
 from reapair.agent.model.outcomes import REASONING_IN_CONTENT
 from reapair.agent.model.request import can_stream, is_known
 from reapair.agent.model.server_probe import Probe
@@ -27,7 +28,6 @@ from reapair.agent.model.types import (
     Server,
     ToolCall,
 )
-from reapair.agent.serve.keep import Keeper
 from reapair.agent.settings.settings import Settings
 from reapair.prompts import render
 from reapair.sandbox import SandboxError, choose
@@ -106,7 +106,7 @@ def check_model(
     headers: Mapping[str, str] | None = None,
 ) -> Iterator[Check]:
     """Yield the checks of the model server alone; the arguments are those of `checks`."""
-    kept = Keeper().running() if base_url is None else None
+    kept = kept_server() if base_url is None else None
     if kept:
         base_url, api_key, headers = kept.base_url, kept.api_key, None
     try:

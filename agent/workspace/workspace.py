@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reapair.agent.log.event_log import make_private
-from reapair.agent.loop.agents_md import Guidance
-from reapair.agent.loop.repository_map import RepositoryMap
+from reapair.agent.workspace.agents_md import Guidance
 from reapair.agent.workspace.baseline_cache import kept
 from reapair.agent.workspace.preparation import Prepared, prepare
+from reapair.agent.workspace.repository_map import RepositoryMap
 from reapair.sandbox import SandboxError
 from reapair.sandbox.git.repository import GitStore
 from reapair.sandbox.git.snapshot import Snapshot

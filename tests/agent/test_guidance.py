@@ -11,9 +11,9 @@ import pytest
 
 from reapair.agent.log.event_log import Run
 from reapair.agent.log.events import Event
-from reapair.agent.loop.agents_md import FIRST_BYTES, LATER_BYTES, Guidance
 from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import resume, solve
+from reapair.agent.workspace.agents_md import FIRST_BYTES, LATER_BYTES, Guidance
 from reapair.prompts import render
 from reapair.sandbox.git.repository import GitStore
 from support.scripted_server import ScriptedServer

@@ -143,9 +143,9 @@ def servers_for(
     from pydantic import SecretStr
 
     from reapair.agent.model.connect import connect
-    from reapair.agent.serve.keep import Keeper
+    from reapair.agent.model.kept_server import kept_server
 
-    if kept := Keeper().running():
+    if kept := kept_server():
         key = SecretStr(kept.api_key) if kept.api_key else None
         return settings.model_copy(update={"api_key": key}), (kept.base_url,)
     # A server that was found by looking gets no key.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reapair.agent.lab.evaluate.analysis import Analysis, Comparison, Group
-from reapair.agent.surfaces.console import clean
+from reapair.agent.words.terminal_safe import clean
 
 
 def told(found: Analysis, against: Comparison | None = None) -> list[str]:

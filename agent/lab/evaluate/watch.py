@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from reapair.agent.lab.evaluate.evaluation import Progress
 from reapair.agent.lab.evaluate.records import Record
-from reapair.agent.surfaces.console import clean, one_line
+from reapair.agent.words.terminal_safe import clean, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

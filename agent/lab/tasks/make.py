@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from reapair.agent.lab.tasks.bugs import Bug, bugs, is_product
-from reapair.agent.lab.tasks.task_directory import write_task
+from reapair.agent.lab.tasks.task_directory import Noticed, write_task
 from reapair.agent.settings.settings import Settings
 from reapair.agent.workspace.preparation import prepare
 from reapair.sandbox import SandboxError
@@ -26,16 +25,6 @@ RUN_SECONDS = 900.0
 
 class TasksError(Exception):
     """No tasks can be made of this repository. The message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Noticed:
-    """What the suite says of a bug, by test ids, and the text of each failure."""
-
-    failing: list[str]
-    passing: list[str]
-    failures: dict[str, str]
-    command: str
 
 
 def make_tasks(

@@ -10,16 +10,14 @@ import re
 import shutil
 import tarfile
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reapair.agent.lab.tasks.bugs import Bug
 from reapair.sandbox.git.scratch_repository import ScratchRepository
 from reapair.tools import clip
 from reapair.tools.python_source import parse_python
-
-if TYPE_CHECKING:
-    from reapair.agent.lab.tasks.make import Noticed
 
 _TOP = "testbed"
 
@@ -41,6 +39,16 @@ What it says:
 """
 
 _SHORT = "There is a bug in this code base: something that used to work does not any more. Fix it."
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """What the suite says of a bug, by test ids, and the text of each failure."""
+
+    failing: list[str]
+    passing: list[str]
+    failures: dict[str, str]
+    command: str
 
 
 def write_task(clean: Path, out: Path, name: str, bug: Bug, noticed: Noticed) -> Path:
