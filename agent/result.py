@@ -243,26 +243,18 @@ class Result(BaseModel):
         return file.read_text("utf-8", "surrogateescape") if file.exists() else ""
 
     @property
-    def messages(self) -> list[dict[str, Any]]:
-        """The conversation as the model has it at the end; of several attempts the chosen one's."""
-        if self._memory:
-            return self._memory[1]
-        from reapair.agent.log.event_log import read_events
-        from reapair.agent.loop.conversation import History
-
-        place = self.directory
-        if self.choice:
-            place = place.with_name(f"{place.name}.{self.choice.attempt}")
-        return History(read_events(place)).messages
-
-    @property
     def paths(self) -> dict[str, Path]:
         """The files that are kept of the run, by name: `events.jsonl`, `patch.diff` and so on."""
         return {path.name: path for path in sorted(self.directory.glob("*.*")) if path.is_file()}
 
-    def remember(self) -> None:
-        """Take patch and messages into memory, because the run's directory is about to go."""
-        self._memory = (self.patch, self.messages)
+    @property
+    def remembered(self) -> list[dict[str, Any]] | None:
+        """The conversation of a run whose directory is gone; None while it is there."""
+        return self._memory[1] if self._memory else None
+
+    def remember(self, messages: list[dict[str, Any]]) -> None:
+        """Keep patch and messages in memory, because the run's directory is about to go."""
+        self._memory = (self.patch, messages)
 
     def exit_code(self, *, accept_regression_free: bool = False) -> ExitCode:
         """Return the process's exit code: the verdict's with a patch, else the exit reason's."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from reapair.agent.handover.finish import unfinished
+from reapair.agent.log.conversation import messages_of
 from reapair.agent.log.event_log import Run, RunError
 from reapair.agent.log.events import Event, one_at_a_time
 from reapair.agent.log.listing import remove
@@ -97,7 +98,7 @@ def solve(
                 run, settings, model, top, issue, on_event, cancel, tools=tools, engine=engine
             )
             if not settings.keep:
-                result.remember()
+                result.remember(messages_of(result))
             return result
     finally:
         if not settings.keep:

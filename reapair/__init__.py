@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reapair.agent.lab.evaluate.grade import Grade
     from reapair.agent.lab.evaluate.instances import Instance, read_instances
     from reapair.agent.lab.stepwise import Observed, StepEnvironment
+    from reapair.agent.log.conversation import messages_of
     from reapair.agent.log.events import Event
     from reapair.agent.loop.cancel import Cancel
     from reapair.agent.model.types import Model, ModelError
@@ -51,6 +52,7 @@ __all__ = [
     "as_graph",
     "grade",
     "load_settings",
+    "messages_of",
     "read_instances",
     "resume",
     "solve",
@@ -64,6 +66,7 @@ _HOMES = {
     "agent.settings.sources": ("SettingsError", "load_settings"),
     "agent.lab.evaluate.grade": ("Grade",),
     "agent.lab.evaluate.instances": ("Instance", "read_instances"),
+    "agent.log.conversation": ("messages_of",),
     "agent.log.events": ("Event",),
     "agent.model.types": ("Model", "ModelError"),
     "agent.result": ("Evidence", "ExitReason", "Result", "Verdict"),

@@ -9,9 +9,9 @@ once, and then the history only grows again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reapair.agent.log.conversation import OPENING, Plan
 from reapair.prompts import Prompts
 from reapair.tools import clip
 
@@ -27,9 +27,6 @@ small models stay far below, and their tool calls get worse beyond (GLM-4.7-Flas
 OUTPUT_TOKENS = 16_384
 """Room kept for an answer, or a quarter of a small context."""
 
-OPENING = 2
-"""System prompt and issue: never touched."""
-
 STUB_LIMIT = 300
 """Bytes below which an observation is not worth replacing."""
 
@@ -40,31 +37,6 @@ def prompt_limit(server: Server) -> int | None:
         return None
     reserved = min(OUTPUT_TOKENS, server.context_tokens // 4)
     return min(server.context_tokens - reserved, COMPACT_TOKENS)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a compaction does, as its event stores it.
-
-    `stubs` maps call ids to what their observations become. With `insert`, the messages from the
-    opening up to `keep_from` are replaced by it.
-    """
-
-    stubs: dict[str, str]
-    insert: list[Message]
-    keep_from: int
-
-    def apply(self, messages: Sequence[Message]) -> list[Message]:
-        """Return the messages after the compaction; the given ones are not changed."""
-        stubbed = [
-            {**message, "content": self.stubs[message["tool_call_id"]]}
-            if message.get("tool_call_id") in self.stubs
-            else message
-            for message in messages
-        ]
-        if not self.insert:
-            return stubbed
-        return [*stubbed[:OPENING], *self.insert, *stubbed[self.keep_from :]]
 
 
 def plan(

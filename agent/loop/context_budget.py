@@ -1,4 +1,4 @@
-"""How full the context is, and making room in it before the server has to refuse."""
+"""How full the context is, and making room in it before the server has to refuse; steps left."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from reapair.agent.log.events import Event
     from reapair.agent.loop.session import Session
     from reapair.agent.model.types import Message
+
+NOTICE_STEPS = 3
+"""In this many last steps every observation says how many are left."""
 
 Reason = Literal["budget", "overflow", "loop"]
 
@@ -111,3 +114,18 @@ class Budget:
             self._since += len(event.data["content"].encode("utf-8", "replace"))
         elif event.kind == "compaction":
             self._told, self._since = event.data["after"], 0
+
+
+def budget_notice(step: int, max_steps: int) -> str:
+    """Return what an observation of this step says about the steps left; mostly nothing.
+
+    A count in the middle of the conversation never changes later, so it costs no prompt cache.
+    """
+    left = max_steps - step
+    if step == max_steps // 2:
+        return f"\n[{left} of {max_steps} steps left. Make the edit now if you have not.]"
+    if step == max_steps * 4 // 5:
+        return f"\n[{left} of {max_steps} steps left. Finish and submit soon.]"
+    if left <= NOTICE_STEPS:
+        return f"\n[{left} steps left. Submit now: what is in the tree at the end is taken.]"
+    return ""

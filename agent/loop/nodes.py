@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from reapair.agent.handover.finish import finish
 from reapair.agent.log.turns import INTERRUPTED, steps_before
-from reapair.agent.loop.context_budget import Budget
-from reapair.agent.loop.conversation import budget_notice, opening
-from reapair.agent.loop.session import digest
+from reapair.agent.loop.context_budget import Budget, budget_notice
+from reapair.agent.loop.session import digest, opening
 from reapair.agent.loop.state import State
 from reapair.agent.model.loops import LoopGuard
 from reapair.agent.model.recovery import WIRE, decide, wait_until_ready

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from reapair.agent.log.conversation import Conversation
 from reapair.agent.log.redaction import public_url
 from reapair.agent.log.turns import steps_before, turn_start
 from reapair.agent.loop.cancel import Cancel
-from reapair.agent.loop.conversation import History, opening
 from reapair.agent.model.client import Client
 from reapair.agent.result import Evidence, ExitReason, Totals
 from reapair.prompts import Prompts
@@ -23,7 +23,7 @@ from reapair.tools import Tool, Toolbox, profile_tools
 if TYPE_CHECKING:
     from reapair.agent.log.event_log import Run
     from reapair.agent.log.events import Event
-    from reapair.agent.model.types import Answer, Model
+    from reapair.agent.model.types import Answer, Message, Model
     from reapair.agent.settings.settings import Settings
     from reapair.agent.workspace.workspace import Workspace
     from reapair.sandbox import Sandbox
@@ -53,7 +53,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.prompts = Prompts(self.settings.prompts)
-        self.history = History(self.run.events)
+        self.history = Conversation(self.run.events)
         self.run.listen(self.history.apply)
         self.tools = Toolbox(
             [
@@ -191,6 +191,11 @@ class Session:
 def digest(patch: bytes) -> str:
     """Return what tells one patch from another in the log."""
     return hashlib.sha256(patch).hexdigest()
+
+
+def opening(prompts: Prompts, tools: Sequence[str]) -> Message:
+    """Return the message that every conversation with tools of these names begins with."""
+    return {"role": "system", "content": prompts.render("system", tools=tools)}
 
 
 def _announcements(session: Session) -> list[str]:

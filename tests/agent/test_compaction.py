@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reapair.agent.loop.compaction import OPENING, plan
+from reapair.agent.log.conversation import OPENING
+from reapair.agent.loop.compaction import plan
 from reapair.agent.result import ExitReason, Verdict
 from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve

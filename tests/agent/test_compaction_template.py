@@ -15,7 +15,8 @@ from conftest import require
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from reapair.agent.loop.compaction import OPENING, plan
+from reapair.agent.log.conversation import OPENING
+from reapair.agent.loop.compaction import plan
 from reapair.agent.model import request
 from reapair.agent.model.servers import detect
 from reapair.agent.serve.keep import EmbeddedServer

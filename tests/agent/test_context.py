@@ -6,8 +6,9 @@ import copy
 from pathlib import Path
 from typing import Any
 
+from reapair.agent.log.conversation import Conversation
 from reapair.agent.log.event_log import Run
-from reapair.agent.loop.conversation import History, budget_notice
+from reapair.agent.loop.context_budget import budget_notice
 
 
 def _call(call_id: str) -> dict[str, Any]:
@@ -27,11 +28,11 @@ def _episode(run: Run) -> None:
 
 def test_rebuilt_history_is_the_live_one(tmp_path: Path) -> None:
     run = Run(tmp_path / "r", "r")
-    live = History()
+    live = Conversation()
     run.listen(live.apply)
     _episode(run)
     run.close()
-    rebuilt = History(Run(tmp_path / "r", "r").events)
+    rebuilt = Conversation(Run(tmp_path / "r", "r").events)
     assert rebuilt.messages == live.messages
     assert [call["id"] for call in rebuilt.unanswered] == ["b"]
     assert rebuilt.interrupted("b")
@@ -40,7 +41,7 @@ def test_rebuilt_history_is_the_live_one(tmp_path: Path) -> None:
 
 def test_history_only_grows(tmp_path: Path) -> None:
     run = Run(tmp_path / "r", "r")
-    history = History()
+    history = Conversation()
     before: list[Any] = []
 
     def check(_: object) -> None:

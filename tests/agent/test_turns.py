@@ -238,11 +238,11 @@ def test_an_instruction_survives_a_compaction(calc: Task, tmp_path: Path) -> Non
     with ScriptedServer([*script(calc, calc.gold), *SECOND]) as server:
         first = begin(calc, server, tmp_path)
         second = again(first, instruction=words)
+    from reapair.agent.log.conversation import Conversation
     from reapair.agent.loop.compaction import plan
-    from reapair.agent.loop.conversation import History
 
     events = read_events(second.directory)
-    messages = History(events).messages
+    messages = Conversation(events).messages
     made = plan(messages, events, 10, count=len, summarise=lambda: "Went well.", diff=lambda: "",
                 looping=True)  # fmt: skip
     assert words in json.dumps(made.apply(messages))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import reapair
-from reapair import Agent, Cancel, Settings, as_graph, grade, solve
+from reapair import Agent, Cancel, Settings, as_graph, grade, messages_of, solve
 from reapair.sandbox.host.no_sandbox import LocalSandbox
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
@@ -54,7 +54,11 @@ def test_the_result_has_it_all_and_nothing_is_kept_if_so_wished(
         assert (each.status, each.verdict, each.branch) == ("finished", "proved", None)
         assert each.evidence.reproduction[0].after == "passed"
         assert task.gold[0][2] in each.patch
-        assert [message["role"] for message in each.messages[:3]] == ["system", "user", "assistant"]
+        assert [message["role"] for message in messages_of(each)[:3]] == [
+            "system",
+            "user",
+            "assistant",
+        ]
         assert each.usage.requests == len(turns)
     assert set(result.files) == set(gone.files)
     assert result.paths["events.jsonl"].parent == result.directory

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reapair import Settings, StepEnvironment
+from reapair import Settings, StepEnvironment, messages_of
 from support.tasks import Task, own_tasks, script
 
 
@@ -38,7 +38,7 @@ def test_an_episode_from_reset_to_reward(task: Task, tmp_path: Path) -> None:
                 assert seen.done or seen.messages[: len(before)] == before
             assert (seen.done, seen.reward) == (True, 0.5)
             assert seen.result
-            assert seen.result.messages[: len(before)] == before
+            assert messages_of(seen.result)[: len(before)] == before
         with pytest.raises(RuntimeError, match="Call reset first"):
             episode.step({})
     assert list((tmp_path / "runs").iterdir()) == []

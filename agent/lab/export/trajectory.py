@@ -13,10 +13,10 @@ from typing import Any
 from reapair.agent.lab.evaluate.records import Record, read_record
 from reapair.agent.lab.export.licence import licence_of
 from reapair.agent.lab.export.scrub import Scrubber
+from reapair.agent.log.conversation import Conversation
 from reapair.agent.log.event_log import read_events
 from reapair.agent.log.events import Event
 from reapair.agent.log.turns import finished
-from reapair.agent.loop.conversation import History
 from reapair.agent.model import request
 from reapair.agent.model.types import Message, Server
 
@@ -169,7 +169,7 @@ class _Reader:
     def __init__(self, server: dict[str, Any], tools: list[dict[str, Any]]) -> None:
         known = {name: server[name] for name in Server.__slots__ if name in server}
         self._server, self._tools = Server(**known), tools
-        self._history = History()
+        self._history = Conversation()
         self._segments: list[Segment] = []
         self._discarded: list[dict[str, Any]] = []
 

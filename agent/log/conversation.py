@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from reapair.agent.log.events import Event
-from reapair.agent.loop.compaction import Plan
-from reapair.agent.model.types import Message
-from reapair.prompts import Prompts
+from reapair.agent.log.event_log import read_events
 
-NOTICE_STEPS = 3
-"""In this many last steps every observation says how many are left."""
+if TYPE_CHECKING:
+    from reapair.agent.log.events import Event
+    from reapair.agent.result import Result
+
+Message = dict[str, Any]
+"""An OpenAI chat message, stored and sent back byte-exact."""
+
+OPENING = 2
+"""System prompt and issue: never touched."""
 
 
-class History:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a compaction does, as its event stores it.
+
+    `stubs` maps call ids to what their observations become. With `insert`, the messages from the
+    opening up to `keep_from` are replaced by it.
+    """
+
+    stubs: dict[str, str]
+    insert: list[Message]
+    keep_from: int
+
+    def apply(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages after the compaction; the given ones are not changed."""
+        stubbed = [
+            {**message, "content": self.stubs[message["tool_call_id"]]}
+            if message.get("tool_call_id") in self.stubs
+            else message
+            for message in messages
+        ]
+        if not self.insert:
+            return stubbed
+        return [*stubbed[:OPENING], *self.insert, *stubbed[self.keep_from :]]
+
+
+class Conversation:
     """Messages as the model gets them.
 
     `request` events carry what the harness adds (the first prompt, feedback), `response` events the
     model's stored messages, `tool_result` events the observations, `instruction` events what the
-    user has said since. Nothing is ever changed or
-    removed but by a `compaction` event, so that each request starts with the tokens of the one
-    before.
+    user has said since. Nothing is ever changed or removed but by a `compaction` event, so that
+    each request starts with the tokens of the one before.
     """
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
@@ -59,25 +88,18 @@ class History:
         return list(self._calls.values())
 
     def interrupted(self, call_id: str) -> bool:
-        """Tell whether a call was begun, in an earlier life of this run, and its end is unknown."""
+        """Return whether an earlier life of this run began a call whose end is unknown."""
         return call_id in self._intents
 
 
-def opening(prompts: Prompts, tools: Sequence[str]) -> Message:
-    """Return the message that every conversation with tools of these names begins with."""
-    return {"role": "system", "content": prompts.render("system", tools=tools)}
+def messages_of(result: Result) -> list[Message]:
+    """Return the conversation of a run as its model has it; of several attempts the chosen one's.
 
-
-def budget_notice(step: int, max_steps: int) -> str:
-    """Return what an observation of this step says about the steps left; mostly nothing.
-
-    A count in the middle of the conversation never changes later, so it costs no prompt cache.
+    Raises RunError when the run's log is damaged.
     """
-    left = max_steps - step
-    if step == max_steps // 2:
-        return f"\n[{left} of {max_steps} steps left. Make the edit now if you have not.]"
-    if step == max_steps * 4 // 5:
-        return f"\n[{left} of {max_steps} steps left. Finish and submit soon.]"
-    if left <= NOTICE_STEPS:
-        return f"\n[{left} steps left. Submit now: what is in the tree at the end is taken.]"
-    return ""
+    if result.remembered is not None:
+        return result.remembered
+    directory = result.directory
+    if result.choice:
+        directory = directory.with_name(f"{directory.name}.{result.choice.attempt}")
+    return Conversation(read_events(directory)).messages
