@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 
 from reapair.sandbox import Sandbox
-from reapair.tools.source import parse_python
+from reapair.tools.python_source import parse_python
 
 FILE = "test_issue_example.py"
 """Name of the test file; it belongs beside the repository's other tests, or at its top."""
