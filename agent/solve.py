@@ -24,7 +24,7 @@ from reapair.agent.loop.cancel import Cancel, Stopped
 from reapair.agent.loop.resume import follow_log, instruct
 from reapair.agent.loop.session import Session
 from reapair.agent.model.connect import connect
-from reapair.agent.model.types import Model
+from reapair.agent.model.types import Model, SharedModel
 from reapair.agent.result import ExitReason, Result
 from reapair.agent.settings.settings import Settings
 from reapair.agent.settings.sources import load_settings
@@ -235,9 +235,8 @@ def _drive(
     if settings.attempts == 1:
         return _bring_to_end(session, lambda: _invoke(session, instruction))
     from reapair.agent.attempts.attempts import Attempts
-    from reapair.agent.model.client import Client
 
-    if not isinstance(model, Client):
+    if not isinstance(model, SharedModel):
         raise UsageError("A model of your own holds one conversation: it makes one attempt.")
     session.part = "choice"
     return _bring_to_end(session, Attempts(session, _one_attempt, model, on_event).run)

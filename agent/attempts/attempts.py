@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reapair.agent.log.events import Event
-    from reapair.agent.model.capacity import Capacity
-    from reapair.agent.model.client import Client
-    from reapair.agent.model.types import Model
+    from reapair.agent.model.types import Capacity, Model, SharedModel
 
 HOTTER = (0.0, 0.1, 0.2, 0.3)
 """What is added to the model's usual temperature (GLM: 0.7, at most 1.0), attempt by attempt."""
@@ -58,11 +56,6 @@ def seed_of(attempt: int) -> int:
     return 1 + _SEEDS_APART * (attempt - 1)
 
 
-def attempt_of(seed: int) -> int:
-    """Return the attempt that draws samples with this seed."""
-    return 1 + (seed - 1) // _SEEDS_APART
-
-
 @dataclass
 class Attempts:
     """The attempts of one run.
@@ -70,13 +63,13 @@ class Attempts:
     Args:
         session: the whole run's; its `part` is "choice".
         drive: brings one session to its end.
-        client: of the model's server.
+        model: holds the conversations of all attempts.
         on_event: called with every event of every attempt, one at a time.
     """
 
     session: Session
     drive: Callable[[Session], Result]
-    client: Client
+    model: SharedModel
     on_event: Callable[[Event], None] | None = None
     _capacity: Capacity = field(init=False)
     _slots: SimpleQueue[int] = field(default_factory=SimpleQueue)
@@ -96,7 +89,7 @@ class Attempts:
         no attempt could come to an end.
         """
         session = self.session
-        self._capacity = self.client.capacity(session.settings.attempts)
+        self._capacity = self.model.capacity(session.settings.attempts)
         for slot in range(self._capacity.conversations):
             self._slots.put(slot)
         session.spent = self._spent
@@ -231,16 +224,14 @@ class Attempts:
 
     def _model(self, number: int, slot: int) -> Model:
         """Return the client of one attempt: what is the same in all of them stays the same."""
-        server = self.session.model.server
+        server = self.model.server
         usual = profile(server.family or server.model).temperature
         hotter = HOTTER[(number - 1) % len(HOTTER)]
         overrides: dict[str, Any] = {"temperature": round(min(usual + hotter, 1.0), 2)}
         if self._capacity.pinned:
             overrides["id_slot"] = slot
         context = self._capacity.context_tokens
-        return self.client.another(
-            seed=seed_of(number), context_tokens=context, overrides=overrides
-        )
+        return self.model.another(seed=seed_of(number), context_tokens=context, overrides=overrides)
 
     def _spent(self) -> int:
         """Return the tokens that all attempts have used."""

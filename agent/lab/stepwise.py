@@ -5,7 +5,6 @@ It is a run like every other (tools, repair of calls, budget, proof); only the m
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,24 +13,13 @@ from queue import SimpleQueue
 from typing import Any
 
 from reapair.agent.loop.cancel import Cancel
-from reapair.agent.model.outcomes import classify
-from reapair.agent.model.reply import RawCall, Reply
-from reapair.agent.model.types import (
-    Answer,
-    Message,
-    Outcome,
-    Progress,
-    RequestOptions,
-    Server,
-    Usage,
-)
+from reapair.agent.model.in_process import Count, InProcessModel, estimate
+from reapair.agent.model.types import Message
 from reapair.agent.result import Result, Verdict
 from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 from reapair.sandbox import Sandbox
 from reapair.tools import Tool
-
-Count = Callable[[Sequence[Message], Sequence[dict[str, Any]]], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +69,7 @@ class StepEnvironment:
         make_sandbox: Callable[[], Sandbox] | None = None,
         reward: Callable[[Result], float] = proved,
         context_tokens: int = 65_536,
-        count: Count | None = None,
+        count: Count = estimate,
     ) -> None:
         self._issue = issue
         self._repository = repository
@@ -89,8 +77,8 @@ class StepEnvironment:
         self._tools = tools
         self._make_sandbox = make_sandbox
         self._reward = reward
-        self._server = Server("other", "http://localhost", "outside", context_tokens)
-        self._count = count or _estimate
+        self._context_tokens = context_tokens
+        self._count = count
         self._model: _Outside | None = None
         self._cancel = Cancel()
         self._thread: threading.Thread | None = None
@@ -99,7 +87,7 @@ class StepEnvironment:
         """Begin the run anew and return the first request. Raises what `solve` raises."""
         self.close()
         self._cancel = Cancel()
-        self._model = model = _Outside(self._server, self._count)
+        self._model = model = _Outside(self._context_tokens, self._count)
 
         def work() -> None:
             try:
@@ -156,56 +144,22 @@ class StepEnvironment:
         return Observed([], [], done=True, reward=self._reward(asked), result=asked)
 
 
-class _Outside:
+class _Outside(InProcessModel):
     """The `Model` whose answers come from `step`."""
 
-    def __init__(self, server: Server, count: Count) -> None:
-        self.server = server
-        self.count = count
+    def __init__(self, context_tokens: int, count: Count) -> None:
+        super().__init__(self._hand_out, "outside", context_tokens, count)
         self.asked: SimpleQueue[Observed | Result | BaseException] = SimpleQueue()
         self.answers: SimpleQueue[Message | None] = SimpleQueue()
         self.waiting = False
 
-    def ask(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[dict[str, Any]],
-        options: RequestOptions,  # noqa: ARG002
-        on_progress: Callable[[Progress], None] | None = None,  # noqa: ARG002
-    ) -> Answer:
+    def _hand_out(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]
+    ) -> Message | None:
         """Hand the request out and wait for what comes back."""
         self.asked.put(Observed(list(messages), list(tools)))
-        message = self.answers.get()
-        if message is None:
-            return Answer(Outcome.CANCELLED, detail="cancelled")
-        return classify(_reply(message), messages, tools, Usage())
+        return self.answers.get()
 
     def cancel(self) -> None:
         """Give up the request under way."""
         self.answers.put(None)
-
-
-def _reply(message: Message) -> Reply:
-    calls = [
-        RawCall(
-            str(call.get("id") or f"call_{number}"),
-            str(call["function"]["name"]),
-            _arguments(call["function"].get("arguments")),
-        )
-        for number, call in enumerate(message.get("tool_calls") or [])
-    ]
-    return Reply(
-        content=message.get("content") or "",
-        reasoning=message.get("reasoning_content") or message.get("reasoning") or "",
-        calls=calls,
-        finish_reason=message.get("finish_reason") or ("tool_calls" if calls else "stop"),
-    )
-
-
-def _arguments(given: Any) -> str:
-    return given if isinstance(given, str) else json.dumps(given or {}, ensure_ascii=False)
-
-
-def _estimate(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
-    text = json.dumps([*messages, *tools], ensure_ascii=False)
-    return len(text) // 3 + 1

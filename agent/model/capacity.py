@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from reapair.agent.model.server_probe import Probe
-
-if TYPE_CHECKING:
-    from reapair.agent.model.types import Server
+from reapair.agent.model.types import Capacity, Server
 
 ENOUGH_TOKENS = 32_768
 """Context that a conversation should have: few that succeed need more, and below it they suffer."""
 
 _HOSTED_AT_ONCE = 4
 _SHARED_SLOTS = 4  # llama-server's own choice when it is started without -np
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """What the server can do for us.
-
-    Attributes:
-        conversations: how many may be under way at once.
-        context_tokens: what each of them may hold; None where the server does not say.
-        pinned: each can have a slot of the server for itself, by its number from 0.
-    """
-
-    conversations: int
-    context_tokens: int | None
-    pinned: bool = False
 
 
 def capacity(

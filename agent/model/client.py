@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.model import counting, request
-from reapair.agent.model.capacity import Capacity, capacity
+from reapair.agent.model.capacity import capacity
 from reapair.agent.model.connection import Hangup, http_client
 from reapair.agent.model.outcomes import classify, classify_error
 from reapair.agent.model.prompt_cache import Ahead
@@ -18,6 +18,7 @@ from reapair.agent.model.reply import Reply, ServerError, StreamReader, read_bod
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import (
     Answer,
+    Capacity,
     Message,
     ModelError,
     Outcome,

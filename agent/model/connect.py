@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reapair.agent.model.types import Model, ModelError
+from reapair.agent.model.types import ModelError
 
 if TYPE_CHECKING:
+    from reapair.agent.model.client import Client
     from reapair.agent.settings.settings import Settings
 
 
@@ -19,7 +20,7 @@ def headers_of(settings: Settings) -> dict[str, str]:
     return {name: value.get_secret_value() for name, value in settings.headers.items()}
 
 
-def connect(settings: Settings) -> Model:
+def connect(settings: Settings) -> Client:
     """Return a client for the server that the settings name.
 
     Without a name: the one that `agent serve` keeps, else one found on this machine's usual ports,

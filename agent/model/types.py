@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Message = dict[str, Any]
 """An OpenAI chat message, stored and sent back byte-exact."""
@@ -132,6 +132,21 @@ class Server:
     family: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What the server can do for us.
+
+    Attributes:
+        conversations: how many may be under way at once.
+        context_tokens: what each of them may hold; None where the server does not say.
+        pinned: each can have a slot of the server for itself, by its number from 0.
+    """
+
+    conversations: int
+    context_tokens: int | None
+    pinned: bool = False
+
+
 class ModelError(Exception):
     """No server, no model, no access. The message says what, why and what to do next."""
 
@@ -157,3 +172,22 @@ class Model(Protocol):
 
     def cancel(self) -> None:
         """Close the connection of the request under way, from any thread."""
+
+
+@runtime_checkable
+class SharedModel(Model, Protocol):
+    """A model that can hold several conversations side by side, as several attempts need."""
+
+    def capacity(self, wanted: int) -> Capacity:
+        """Return how many of so many conversations can be held at once."""
+
+    def another(
+        self, *, seed: int, context_tokens: int | None, overrides: Mapping[str, Any]
+    ) -> Model:
+        """Return the model for one more conversation.
+
+        Args:
+            seed: of its first sample.
+            context_tokens: what that conversation may hold.
+            overrides: fields of each request that take the place of the usual ones.
+        """

@@ -17,10 +17,10 @@ from reapair.agent.lab.evaluate.evaluation import Plan, evaluate
 from reapair.agent.lab.evaluate.instance_job import Job, run_job
 from reapair.agent.lab.evaluate.instances import InstanceError, read_instances
 from reapair.agent.lab.evaluate.records import Record, place_of, read_record
-from reapair.agent.lab.evaluate.scripted.server import ScriptedServer
 from reapair.agent.lab.evaluate.solvers import turn
 from reapair.agent.settings.settings import Settings
 from support.instances import write_tasks
+from support.scripted_server import ScriptedServer
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from reapair.agent.lab.evaluate.humaneval import program, run_problems
-from reapair.agent.lab.evaluate.scripted.server import ScriptedServer
 from reapair.agent.settings.settings import Settings
+from support.scripted_server import ScriptedServer
 
 PROMPT = 'from typing import List\n\n\ndef total(v: List[int]) -> int:\n    """Sum."""\n'
 TEST = "def check(candidate):\n    assert candidate([1, 2]) == 3\n    assert candidate([]) == 0\n"

@@ -18,7 +18,6 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from reapair.agent.lab.evaluate.scripted.dialects import Json
 from reapair.agent.log.events import Event
 from reapair.agent.model.client import Client
 from reapair.agent.model.servers import detect
@@ -26,6 +25,7 @@ from reapair.agent.model.types import Outcome
 from reapair.agent.result import ExitReason, Result
 from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
+from support.scripted_dialects import Json
 from support.scripted_server import ScriptedServer
 from support.tasks import Task, own_tasks, turn
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from reapair.agent.lab.evaluate.instance_selection import bounds
 from reapair.agent.lab.evaluate.instances import InstanceError
@@ -85,7 +85,7 @@ def run_problems(
     problems = list(islice(_problems(file), *bounds(part)))
     if not problems:
         raise InstanceError(f"{file} holds no problem that was selected.")
-    client = cast("Client", connect(settings))
+    client = connect(settings)
     engine = choose(settings.sandbox, trust=True)
     environment = engine.prepare(b"", None, lambda _: None, lambda _: None)
     results = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from reapair.agent.lab.evaluate.harbor import with_image
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError
 from reapair.agent.lab.evaluate.records import OUTPUT, Attempt, Record, write_record, write_whole
 from reapair.agent.lab.evaluate.reports import write_report
-from reapair.agent.lab.evaluate.solvers import serve_solver
+from reapair.agent.lab.evaluate.solvers import scripted_solver
 from reapair.agent.lab.evaluate.state import make_state
 from reapair.agent.lab.export.licence import licence_in
 from reapair.agent.log.event_log import RunError
@@ -151,15 +151,12 @@ def _solved(job: Job, work: Path) -> tuple[list[Attempt], list[bytes], int, str]
         update={"runs": job.place / "runs", "patch": work / "handed-over.diff"}
     )
     settings = settings_for(job.instance, given)
-    server = (
-        nullcontext(None)
+    model = (
+        None
         if job.solver == "model"
-        else serve_solver(job.solver, job.instance, repository, settings)
+        else scripted_solver(job.solver, job.instance, repository, settings.tools)
     )
-    with server as address:
-        if address:
-            settings = settings.model_copy(update={"base_url": address, "api_key": None})
-        result = solve(job.instance.problem_statement, repository, settings)
+    result = solve(job.instance.problem_statement, repository, settings, model=model)
     attempts, patches, chosen = _attempts_of(result, job.place)
     url = public_url(settings.base_url) if job.solver == "model" and settings.base_url else ""
     return attempts, patches, chosen, url

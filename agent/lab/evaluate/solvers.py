@@ -1,4 +1,4 @@
-"""What stands in the model's place to measure everything but the model, over the same wire."""
+"""What stands in the model's place to measure everything but the model, in this process."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import difflib
 import json
 import shlex
 import shutil
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from reapair.agent.attempts.attempts import attempt_of
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError
-from reapair.agent.settings.settings import Settings
+from reapair.agent.model.in_process import InProcessModel
+from reapair.agent.model.types import Capacity, Message
 from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT, GitError, run_git
 
 Turn = dict[str, Any]
@@ -24,36 +21,57 @@ Turn = dict[str, Any]
 _CONTEXT_TOKENS = 1_000_000
 
 
-@contextmanager
-def serve_solver(
-    solver: str, instance: Instance, repository: Path, settings: Settings
-) -> Iterator[str]:
-    """Serve a solver's answers for as long as the block lasts; yields the base URL.
+class ScriptedModel(InProcessModel):
+    """A `SharedModel` that gives each conversation the same answers in their order.
+
+    Args:
+        turns: the answers.
+        after: the answer to whatever is asked after them.
+    """
+
+    def __init__(self, turns: Sequence[Turn], after: Turn) -> None:
+        super().__init__(self._play, "scripted", _CONTEXT_TOKENS)
+        self._turns, self._after = turns, after
+        self._played = 0
+
+    def _play(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> Message:  # noqa: ARG002
+        self._played += 1
+        left = self._turns[self._played - 1 : self._played]
+        turn = left[0] if left else self._after
+        calls = [{"function": call} for call in turn.get("tool_calls") or []]
+        return {**turn, "tool_calls": calls}
+
+    def capacity(self, wanted: int) -> Capacity:
+        """Return room for all conversations."""
+        return Capacity(wanted, _CONTEXT_TOKENS)
+
+    def another(
+        self,
+        *,
+        seed: int,  # noqa: ARG002
+        context_tokens: int | None,  # noqa: ARG002
+        overrides: Mapping[str, Any],  # noqa: ARG002
+    ) -> ScriptedModel:
+        """Return a model that plays the answers from the first one on."""
+        return ScriptedModel(self._turns, self._after)
+
+
+def scripted_solver(solver: str, instance: Instance, repository: Path, tools: str) -> ScriptedModel:
+    """Return the model that plays a solver's answers.
 
     Args:
         solver: `gold` makes the right change, `empty` submits at once, `script:FILE` plays the
             answers in the file, one JSON object a line.
         instance: the task.
         repository: its state, as the model sees it.
-        settings: tools and attempts of the run.
+        tools: what the run offers.
 
     Raises InstanceError when there is no such solver, or nothing that it could play.
     """
-    from reapair.agent.lab.evaluate.scripted.server import ScriptedServer
-
-    turns = _turns(solver, instance, repository, settings.tools)
-    after = {} if solver.startswith("script:") else _submit()
-    with ScriptedServer(
-        _player(turns, after), slots=settings.attempts, context=_CONTEXT_TOKENS
-    ) as server:
-        yield server.base_url
-
-
-def _turns(solver: str, instance: Instance, repository: Path, tools: str) -> list[Turn]:
     if solver == "empty":
-        return []
+        return ScriptedModel([], _submit())
     if solver == "gold":
-        return gold_turns(instance, repository, tools)
+        return ScriptedModel(gold_turns(instance, repository, tools), _submit())
     kind, _, file = solver.partition(":")
     if kind != "script" or not file:
         raise InstanceError(
@@ -62,24 +80,9 @@ def _turns(solver: str, instance: Instance, repository: Path, tools: str) -> lis
         )
     try:
         lines = Path(file).read_text("utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.strip()]
+        return ScriptedModel([json.loads(line) for line in lines if line.strip()], {})
     except (OSError, ValueError) as error:
         raise InstanceError(f"The script {file} can't be played: {error}.") from error
-
-
-def _player(turns: list[Turn], after: Turn) -> Callable[[dict[str, Any]], Turn]:
-    """Answer each attempt's requests by the turns in order, and then by the last word."""
-    played: Counter[int] = Counter()
-    lock = threading.Lock()
-
-    def play(body: dict[str, Any]) -> Turn:
-        with lock:
-            attempt = attempt_of(int(body.get("seed") or 1))
-            played[attempt] += 1
-            number = played[attempt]
-        return turns[number - 1] if number <= len(turns) else after
-
-    return play
 
 
 def gold_turns(instance: Instance, repository: Path, tools: str) -> list[Turn]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from reapair.agent.lab.evaluate.scripted.dialects import PEG_ERROR, Counts, Json, pieces
+from support.scripted_dialects import PEG_ERROR, Counts, Json, pieces
 
 FAULTS = {
     "peg_native": "llama.cpp can't parse what the model wrote",

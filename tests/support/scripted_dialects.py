@@ -185,7 +185,7 @@ class Vllm(LlamaCpp):
             return {"count": count, "max_model_len": self.context, "tokens": list(range(count))}
         return None
 
-    def error(self, status: int, kind: str, message: str, **extra: Any) -> Json:  # noqa: ARG002
+    def error(self, status: int, kind: str, message: str, **extra: Any) -> Json:
         """Return an error body."""
         names = {400: "BadRequestError", 404: "NotFoundError", 503: "ServiceUnavailableError"}
         kind = names.get(status, "InternalServerError")
@@ -221,7 +221,7 @@ class Vllm(LlamaCpp):
         """Return the usage."""
         return {"usage": _usage(counts)}
 
-    def opening(self, body: Json, counts: Counts) -> Iterator[Json]:  # noqa: ARG002
+    def opening(self, body: Json, counts: Counts) -> Iterator[Json]:
         """Yield the chunks in front of the text."""
         yield {"delta": {"role": "assistant", "content": ""}}
 

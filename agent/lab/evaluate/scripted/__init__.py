@@ -1,1 +1,0 @@
-"""A model server that answers from a script, over real HTTP."""
