@@ -65,6 +65,7 @@ def solve(
     cancel: Cancel | None = None,
     tools: Sequence[Tool[Any]] = (),
     make_sandbox: Callable[[], Sandbox] | None = None,
+    engine: Engine | None = None,
 ) -> Result:
     """Solve one issue.
 
@@ -78,6 +79,7 @@ def solve(
         tools: of your own, made with `reapair.tools.tool`; offered after the built-in ones.
         make_sandbox: returns another sandbox of your own each time, with all that the tests need;
             default: those of the engine that `settings` name.
+        engine: an engine of your own, in place of `make_sandbox`.
 
     Returns the result, whatever became of the issue. Raises SettingsError, UsageError, ModelError
     (no server) and RunError (no place to keep the run) before anything has happened.
@@ -90,7 +92,7 @@ def solve(
         raise UsageError("The issue is empty. Give its text, a file, or - for standard input.")
     _check_prompts(settings)
     model = model or connect(settings)
-    engine = OwnEngine(make_sandbox) if make_sandbox else None
+    engine = OwnEngine(make_sandbox) if make_sandbox else engine
     run = Run.create(settings.runs)
     try:
         with closing(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from reapair.sandbox.base import Kind, SandboxError
@@ -16,22 +17,22 @@ def choose(
     *,
     image: str | None = None,
     trust: bool = False,
-    as_built: bool = False,
+    make: Callable[[Kind], Engine] | None = None,
 ) -> Engine:
     """Return an engine in which a command has run: just now, or since the machine was started.
 
     Args:
         kind: one engine, or "auto" for the first that works of AUTOMATIC.
         image: the user's own image; only docker and podman can use one.
-        as_built: the image is a benchmark instance's, used with its own user and writable root.
         trust: do not try again what has worked before with the same engine and image.
+        make: makes the engine of a kind; default: ours, on `image`.
 
     Raises SandboxError that says what was tried and what to do.
     """
     reasons = []
     for candidate in AUTOMATIC if kind == "auto" else (kind,):
         try:
-            engine = _engine(candidate, image, as_built=as_built)
+            engine = make(candidate) if make else _engine(candidate, image)
             if not (trust and engine.worked()):
                 engine.check()
         except SandboxError as error:
@@ -48,11 +49,11 @@ def choose(
     )
 
 
-def _engine(kind: Kind, image: str | None, *, as_built: bool) -> Engine:
+def _engine(kind: Kind, image: str | None) -> Engine:
     if kind in {"docker", "podman"}:
         from reapair.sandbox.containers.docker_engine import DockerEngine
 
-        return DockerEngine(kind, image, as_built=as_built)
+        return DockerEngine(kind, image)
     if image:
         raise SandboxError("an image needs docker or podman.")
     from reapair.sandbox.host.bubblewrap import BubblewrapSandbox

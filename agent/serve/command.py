@@ -1,10 +1,9 @@
-"""The command line of a plan: to run here, or to print for a shell, systemd or compose."""
+"""The command line of a plan."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -129,46 +128,3 @@ def _said(command: list[str]) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout + done.stderr
-
-
-def as_systemd(command: list[str]) -> str:
-    """Return a user unit that runs the command; the key comes from a file of the user's."""
-    line = " ".join(_quoted_for_systemd(part) for part in command)
-    return (
-        "[Unit]\nDescription=Model server for agent solve\n\n"
-        "[Service]\nEnvironmentFile=%h/.config/agent/serve.env\n"
-        f"ExecStart={line}\nRestart=on-failure\n\n"
-        "[Install]\nWantedBy=default.target\n"
-    )
-
-
-def _quoted_for_systemd(part: str) -> str:
-    text = part.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{text}"' if re.search(r"[\s\"'\\;]", part) else text
-
-
-def as_compose(plan: Plan, command: list[str], model: Path | None) -> str:
-    """Return a compose file with the engine's own image, reachable from this machine only."""
-    vllm = plan.engine == "vllm"
-    image = "vllm/vllm-openai:latest" if vllm else "ghcr.io/ggml-org/llama.cpp:server"
-    if plan.gpu and not vllm:
-        image += "-cuda"
-    arguments = command[command.index("serve") + 1 :] if vllm else command[1:]
-    port = arguments[arguments.index("--port") + 1]
-    arguments[arguments.index("--host") + 1] = "0.0.0.0"  # noqa: S104  # Inside the container.
-    lines = ["services:", "  model:", f"    image: {image}"]
-    lines += [f"    ports: [{json.dumps(f'127.0.0.1:{port}:{port}')}]"]
-    lines += ["    environment: [VLLM_API_KEY]" if vllm else "    environment: [LLAMA_API_KEY]"]
-    if model:
-        arguments[arguments.index("-m") + 1] = f"/models/{model.name}"
-        lines += [f"    volumes: [{json.dumps(f'{model.parent}:/models:ro')}]"]
-    if plan.gpu:
-        devices = "{driver: nvidia, count: all, capabilities: [gpu]}"
-        lines += ["    deploy:", f"      resources: {{reservations: {{devices: [{devices}]}}}}"]
-    lines += ["    command:", *(f"      - {json.dumps(part)}" for part in arguments)]
-    return "\n".join(lines) + "\n"
-
-
-def as_shell(command: list[str]) -> str:
-    """Return the command as a line for a shell."""
-    return shlex.join(command)

@@ -46,10 +46,6 @@ class Settings(BaseSettings):
     """Container image to work in, or the path of a Dockerfile (`./Dockerfile`) to build; None takes
     our own base image."""
 
-    as_built: bool = False
-    """The image is a benchmark instance's: its own user, environment and writable root are kept,
-    nothing is installed in it, and the repository's files in it give way to the snapshot's."""
-
     project: Path | None = None
     """Folder whose nearest project, upwards, is set up and tested; None: the current one."""
 

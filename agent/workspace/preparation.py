@@ -159,8 +159,7 @@ def _engine(
     image, folder = (settings.image, start) if settings.image else (recipe.image, recipe.directory)
     to_build = names_dockerfile(image) if image else recipe.build is not None
     if not to_build and (settings.image or not image):
-        image, as_built = settings.image, settings.as_built
-        return choose(settings.sandbox, image=image, trust=True, as_built=as_built), []
+        return choose(settings.sandbox, image=settings.image, trust=True), []
     engine = choose(settings.sandbox, trust=True)
     try:
         if not isinstance(engine, DockerEngine):

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from reapair.agent.lab.evaluate.instance_image import InstanceSandbox, link, needs_link, stripped
 from reapair.sandbox.base import WORKSPACE, Sandbox, SandboxError
 from reapair.sandbox.containers.docker import SECRETS, DockerSandbox
 from reapair.sandbox.containers.labels import HOST, boot_id, orphaned
@@ -47,19 +46,14 @@ class DockerEngine(Engine):
         kind: "docker" is found the way the `docker` command finds it (DOCKER_HOST), "podman" by
             its socket (CONTAINER_HOST).
         image: the user's own image instead of ours; it needs `sh` and `git`.
-        as_built: the image is a benchmark instance's: see `instance_image`. Nothing is installed.
     """
 
-    def __init__(
-        self,
-        kind: Literal["docker", "podman"] = "docker",
-        image: str | None = None,
-        *,
-        as_built: bool = False,
-    ):
+    make: Callable[..., DockerSandbox] = DockerSandbox
+    """Makes the sandboxes."""
+
+    def __init__(self, kind: Literal["docker", "podman"] = "docker", image: str | None = None):
         self.kind: Literal["docker", "podman"] = kind
-        self._user_image = image
-        self._as_built = as_built
+        self.image = image
         self._base = ""
         self._version = "auto"
 
@@ -127,11 +121,12 @@ class DockerEngine(Engine):
     def base_image(self) -> str:
         """Return the image without environment; built when it is not there yet."""
         if not self._base:
-            if self._as_built:
-                self._base = stripped(self.connect, self.instance_image(), "setup")
-            else:
-                self._base = self._derived_image() if self._user_image else self._own_image()
+            self._base = self.make_base()
         return self._base
+
+    def make_base(self) -> str:
+        """Return the image without environment, built or found."""
+        return self._derived_image(self.image) if self.image else self._own_image()
 
     def prepare(
         self,
@@ -142,11 +137,9 @@ class DockerEngine(Engine):
     ) -> Environment:
         """Commit a container in which the set-up command ran; see `Engine.prepare`."""
         base = self.base_image()
-        if self._as_built:
-            return Environment(base)
         if setup_command:
             return self._image_with(setup_command, key, fill, by_line(on_output))
-        if self._user_image:
+        if self.image:
             return Environment(base)
         try:
             return self._image_with(PYTEST_SETUP, b"", lambda _: None, None)
@@ -173,19 +166,8 @@ class DockerEngine(Engine):
                     api.remove_volume(volume["Name"])
             prune_images(api)
 
-    def instance_image(self) -> str:
-        """Return an instance's image as it was built, but for a link where WORKSPACE is to be."""
-        image = self._user_image or ""
-        found = self._image_id(image) or self._pull(image)
-        with self._client() as api:
-            config = api.inspect_image(found)["Config"]  # type: ignore[no-untyped-call]
-        if folder := needs_link(config):
-            return self._build("reapair-image", link(found, folder), f"{image} cannot be used")
-        return found
-
     def _sandbox(self, image: str, run_id: str, **options: Any) -> DockerSandbox:
-        make = InstanceSandbox if self._as_built else DockerSandbox
-        return make(self.connect, image, run_id, kind=self.kind, **options)
+        return self.make(self.connect, image, run_id, kind=self.kind, **options)
 
     def _image_with(
         self,
@@ -211,14 +193,12 @@ class DockerEngine(Engine):
 
     def _own_image(self) -> str:
         dockerfile = (Path(__file__).parents[1] / "Dockerfile").read_text()
-        return self._build("reapair-base", dockerfile, "The base image could not be built")
+        return self.build("reapair-base", dockerfile, "The base image could not be built")
 
-    def _derived_image(self) -> str:
-        image = self._user_image or ""
-        found = self._image_id(image) or self._pull(image)
-        return self._build(
+    def _derived_image(self, image: str) -> str:
+        return self.build(
             "reapair-image",
-            _FROM_USER.format(image=found),
+            _FROM_USER.format(image=self.found_or_pulled(image)),
             f"The image {image} cannot be used; it needs sh, git and mkdir",
         )
 
@@ -230,6 +210,10 @@ class DockerEngine(Engine):
                 return str(api.inspect_image(name)["Id"])  # type: ignore[no-untyped-call]
             except ImageNotFound:
                 return None
+
+    def found_or_pulled(self, name: str) -> str:
+        """Return the id of an image, which is pulled when it is not here. Raises SandboxError."""
+        return self._image_id(name) or self._pull(name)
 
     def _pull(self, name: str) -> str:
         from docker.errors import DockerException
@@ -245,7 +229,11 @@ class DockerEngine(Engine):
             ) from error
         return self._image_id(name) or name
 
-    def _build(self, repository: str, dockerfile: str, complaint: str) -> str:
+    def build(self, repository: str, dockerfile: str, complaint: str) -> str:
+        """Return the name of the image that a Dockerfile without context makes.
+
+        Raises SandboxError, whose message begins with the complaint.
+        """
         from docker.errors import DockerException
 
         name = f"{repository}:{hashlib.sha256(dockerfile.encode()).hexdigest()[:16]}"

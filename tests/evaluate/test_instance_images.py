@@ -9,6 +9,7 @@ import pytest
 from conftest import require
 
 from reapair.agent.lab.evaluate.grade import Grader, settings_for
+from reapair.agent.lab.evaluate.instance_image import engine_for
 from reapair.agent.lab.evaluate.instance_job import Job, run_job
 from reapair.agent.lab.evaluate.state import make_state
 from reapair.agent.settings.settings import Settings
@@ -39,7 +40,13 @@ def sandbox(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sa
     repository = make_state(INSTANCE, place / "repository")
     snapshot = Snapshot.of_work_tree(repository, place / "store")
     settings = settings_for(INSTANCE, Settings(sandbox="docker"))
-    prepared = prepare(snapshot, GitStore(place / "store", repository), settings, print)
+    prepared = prepare(
+        snapshot,
+        GitStore(place / "store", repository),
+        settings,
+        print,
+        engine_for(INSTANCE, "docker"),
+    )
     with prepared.engine.sandbox(prepared.environment, "test") as sandbox:
         snapshot.load(sandbox)
         yield sandbox

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, Field
 
 from reapair.agent.lab.evaluate.harbor import run_tests as run_harbor_tests
+from reapair.agent.lab.evaluate.instance_image import engine_for
 from reapair.agent.lab.evaluate.instances import Instance
 from reapair.agent.lab.evaluate.plain_diff import with_git_headers
 from reapair.agent.lab.evaluate.state import make_state
@@ -100,7 +101,11 @@ class Grader:
         store = place / "store"
         self._snapshot = Snapshot.of_work_tree(repository, store)
         self._prepared: Prepared = prepare(
-            self._snapshot, GitStore(store, repository), settings_for(instance, settings), say
+            self._snapshot,
+            GitStore(store, repository),
+            settings_for(instance, settings),
+            say,
+            engine_for(instance, settings.sandbox),
         )
         self._upstream = upstream_for(instance)
         upstream = self._upstream.command if self._upstream else None
@@ -201,7 +206,6 @@ def settings_for(instance: Instance, settings: Settings) -> Settings:
     """Return the settings with what the instance says of its own environment."""
     own = {
         "image": instance.image or settings.image,
-        "as_built": bool(instance.image),
         # An instance's image has everything: what a row tells of its set-up is how it was made.
         "setup_command": None
         if instance.image

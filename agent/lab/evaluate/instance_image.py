@@ -15,11 +15,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from reapair.sandbox.base import WORKSPACE, SandboxError
+from reapair.agent.lab.evaluate.instances import Instance
+from reapair.agent.settings.settings import SandboxKind
+from reapair.sandbox.base import WORKSPACE, Kind, SandboxError
 from reapair.sandbox.containers.docker import DockerSandbox
+from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.containers.docker_exec import USER
 from reapair.sandbox.containers.prune import ENVIRONMENTS, IMAGE_LABEL
-from reapair.sandbox.environment import environment_key
+from reapair.sandbox.engines import choose
+from reapair.sandbox.environment import Engine, Environment, environment_key
 from reapair.sandbox.limits import GIB, TMP, Limits
 
 if TYPE_CHECKING:
@@ -142,15 +146,46 @@ def write_state(connect: Callable[[], APIClient], image: str, run_id: str, file:
             raise SandboxError(f"The files of {image} can't be read: {error}") from error
 
 
-def link(image: str, folder: str) -> str:
-    """Return a Dockerfile for an image whose repository lies elsewhere than in WORKSPACE."""
-    return _LINK.format(image=image, folder=shlex.quote(folder), workspace=WORKSPACE)
+class InstanceEngine(DockerEngine):
+    """Sandboxes on an instance's image. Nothing is installed: the image has what the tests need."""
+
+    make = InstanceSandbox
+
+    def make_base(self) -> str:
+        """Return the image without the repository's files and history."""
+        return stripped(self.connect, self.as_built(), "setup")
+
+    def as_built(self) -> str:
+        """Return the image as it was built, but for a link where WORKSPACE is to be."""
+        image = self.image or ""
+        found = self.found_or_pulled(image)
+        with contextlib.closing(self.connect()) as api:
+            config = api.inspect_image(found)["Config"]  # type: ignore[no-untyped-call]
+        folder = str(config.get("WorkingDir") or "/").rstrip("/")
+        if folder in ("", WORKSPACE) or not Path(folder).is_absolute():
+            return found
+        linked = _LINK.format(image=found, folder=shlex.quote(folder), workspace=WORKSPACE)
+        return self.build("reapair-image", linked, f"{image} cannot be used")
+
+    def prepare(self, *_: object) -> Environment:
+        """Return the image without the repository; nothing is installed."""
+        return Environment(self.base_image())
 
 
-def needs_link(config: Mapping[str, Any]) -> str:
-    """Return the folder that an image's configuration names, where it is not WORKSPACE."""
-    folder = str(config.get("WorkingDir") or "/").rstrip("/")
-    return "" if folder in ("", WORKSPACE) or not Path(folder).is_absolute() else folder
+def engine_for(instance: Instance, kind: SandboxKind) -> Engine | None:
+    """Return the engine for an instance's own image; None for an instance without one.
+
+    Raises SandboxError where no engine of that kind can use an image.
+    """
+    if not instance.image:
+        return None
+
+    def make(kind: Kind) -> Engine:
+        if kind not in ("docker", "podman"):
+            raise SandboxError("an image needs docker or podman.")
+        return InstanceEngine(kind, instance.image)
+
+    return choose(kind, trust=True, make=make)
 
 
 def _variables(sandbox: InstanceSandbox) -> list[str]:

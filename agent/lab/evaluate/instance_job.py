@@ -15,6 +15,7 @@ from pathlib import Path
 
 from reapair.agent.lab.evaluate.grade import Grader, settings_for
 from reapair.agent.lab.evaluate.harbor import with_image
+from reapair.agent.lab.evaluate.instance_image import engine_for
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError
 from reapair.agent.lab.evaluate.records import OUTPUT, Attempt, Record, write_record, write_whole
 from reapair.agent.lab.evaluate.reports import write_report
@@ -156,7 +157,8 @@ def _solved(job: Job, work: Path) -> tuple[list[Attempt], list[bytes], int, str]
         if job.solver == "model"
         else scripted_solver(job.solver, job.instance, repository, settings.tools)
     )
-    result = solve(job.instance.problem_statement, repository, settings, model=model)
+    issue, engine = job.instance.problem_statement, engine_for(job.instance, settings.sandbox)
+    result = solve(issue, repository, settings, model=model, engine=engine)
     attempts, patches, chosen = _attempts_of(result, job.place)
     url = public_url(settings.base_url) if job.solver == "model" and settings.base_url else ""
     return attempts, patches, chosen, url

@@ -9,10 +9,9 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-from reapair.agent.lab.evaluate.instance_image import write_state
+from reapair.agent.lab.evaluate.instance_image import InstanceEngine, write_state
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError
 from reapair.agent.settings.settings import SandboxKind
-from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.git.repository import Repository
 from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT, GitError, run_git
 from reapair.sandbox.git.scratch_repository import ScratchRepository, write_files
@@ -118,10 +117,10 @@ def _check_out(instance: Instance, place: Path, git_dir: Path, *, hide: bool) ->
 
 def _take_from_image(instance: Instance, tree: ScratchRepository, kind: SandboxKind) -> None:
     """Write the files that the instance's image holds, with the bug where that is not in them."""
-    engine = DockerEngine("podman" if kind == "podman" else "docker", instance.image, as_built=True)
+    engine = InstanceEngine("podman" if kind == "podman" else "docker", instance.image)
     packed = tree.place.with_name(tree.place.name + ".tar")
     with packed.open("wb") as file:
-        write_state(engine.connect, engine.instance_image(), instance.id, file)
+        write_state(engine.connect, engine.as_built(), instance.id, file)
     _unpack(packed, ".", tree.place)
     packed.unlink()
     if not instance.bug_patch:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from reapair.agent.serve.plan import Plan
 
 Engine = Literal["embedded", "llama-server", "vllm"]
-Form = Literal["command", "systemd", "compose"]
 
 PORT = 8080
 
@@ -30,7 +29,6 @@ def serve(
     attempts: Annotated[int, typer.Option(help="Attempts served at once.", min=1, max=64)] = 1,
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = PORT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, start nothing.")] = False,
-    form: Annotated[Form, typer.Option("--as", help="What --dry-run prints.")] = "command",
     stop: Annotated[bool, typer.Option("--stop", help="End the server that was started.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Fetch a missing file, do not ask.")] = False,
     debug: Debug = False,  # noqa: ARG001
@@ -48,7 +46,7 @@ def serve(
     try:
         plan = plan_here(engine=engine, model=model, context=context, slots=attempts)
         if dry_run:
-            _print(plan, port, context_of_command.args, form)
+            _print(plan, port, context_of_command.args)
         start(plan, port=port, extra=context_of_command.args, yes=yes)
     except ModelError as error:
         fail(3, str(error))
@@ -125,9 +123,11 @@ def _stop() -> NoReturn:
     leave(0)
 
 
-def _print(plan: Plan, port: int, extra: list[str], form: Form) -> NoReturn:
-    """Print what would be started, for a shell or a file; what is to be known goes to stderr."""
-    from reapair.agent.serve.command import as_compose, as_shell, as_systemd, command_of
+def _print(plan: Plan, port: int, extra: list[str]) -> NoReturn:
+    """Print the command that would be started; the reasons and warnings go to stderr."""
+    import shlex
+
+    from reapair.agent.serve.command import command_of
     from reapair.agent.serve.up import model_place
 
     place = model_place(plan)
@@ -137,12 +137,7 @@ def _print(plan: Plan, port: int, extra: list[str], form: Form) -> NoReturn:
         typer.echo(f"warning: {warning}", err=True)
     key = "VLLM_API_KEY" if plan.engine == "vllm" else "LLAMA_API_KEY"
     typer.echo(f"set {key} to a key of yours, and AGENT_API_KEY to the same for solve", err=True)
-    if form == "systemd":
-        typer.echo(as_systemd(command), nl=False)
-    elif form == "compose":
-        typer.echo(as_compose(plan, command, place), nl=False)
-    else:
-        typer.echo(as_shell(command))
+    typer.echo(shlex.join(command))
     leave(0)
 
 
