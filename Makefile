@@ -1,17 +1,26 @@
 PYTHON ?= python3
 BIN := .venv/bin
+SHELL := bash
+comma := ,
+.SHELLFLAGS := -o pipefail -c
+
+# pip downloads some hundred megabytes: each package is named as its turn comes.
+install = @echo "Installing reapair[$(1)] and what it needs into .venv"; \
+	$(BIN)/pip install --disable-pip-version-check --editable '.[$(1)]' | \
+	awk '/^ *(Collecting|Building|Installing)/ { print "  " $$1, $$2; fflush() }'
 
 .PHONY: demo test test-long check lint quick tiny-model clean
 
 demo: .venv/local
 	$(BIN)/agent demo
+	@echo "For daily use, put agent on your PATH: pipx install '.[local]'   (or: uv tool install '.[local]')"
 
 test: .venv/dev lint
 	$(BIN)/pytest
 
 # Hundreds of kills, browsers, clusters, other languages' tools: what is missing is skipped and named.
 test-long: .venv/dev
-	$(BIN)/pip install --quiet --editable '.[local,dev,ray]'
+	$(call install,local$(comma)dev$(comma)ray)
 	$(BIN)/pytest -m long
 
 check: .venv/dev lint quick
@@ -29,11 +38,11 @@ tiny-model:
 
 .venv/local: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[local]'
+	$(call install,local)
 	touch $@
 
 .venv/dev: .venv/local
-	$(BIN)/pip install --quiet --editable '.[local,dev]'
+	$(call install,local$(comma)dev)
 	touch $@
 
 clean:

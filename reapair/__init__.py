@@ -8,6 +8,7 @@ print(result.verdict, result.branch)
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ __all__ = [
     "solve",
     "tool",
 ]
+
+__version__ = "0.1.0"
+
+if not Path(__file__).with_name("agent").is_dir():
+    # A source tree whose links to the packages were not kept: an archive, or a checkout on a system
+    # without symbolic links. Linters and editors need the links; running needs only the path.
+    __path__.append(str(Path(__file__).parents[1]))
 
 _HOMES = {
     "agent.surfaces.api": ("Agent", "Stream", "grade"),

@@ -1,4 +1,4 @@
-"""The wheel: one top-level name, everything in it, and it works outside the checkout."""
+"""The wheel and the source distribution: everything is in them, and they work on their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -45,6 +46,45 @@ def test_it_holds_what_the_checkout_holds(wheel: zipfile.ZipFile) -> None:
     packed = {name.removeprefix("reapair/") for name in wheel.namelist()}
     assert set(tracked) <= packed
     assert not [name for name in packed if "__pycache__" in name]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked."""
+    out = tmp_path_factory.mktemp("source")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(out)],
+        cwd=ROOT, capture_output=True, check=True,
+    )  # fmt: skip
+    with tarfile.open(next(out.glob("*.tar.gz"))) as archive:
+        archive.extractall(out)
+    return next(path for path in out.iterdir() if path.is_dir())
+
+
+def test_the_source_distribution_holds_what_the_checkout_holds(unpacked: Path) -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    links = {f"reapair/{name}" for name in ("agent", "prompts", "sandbox", "tools")}
+    assert {name for name in tracked if not (unpacked / name).exists()} <= links
+
+
+@pytest.mark.parametrize("links", ["missing", "text"])
+def test_a_source_tree_without_links_runs(unpacked: Path, tmp_path: Path, links: str) -> None:
+    for name in ("agent", "prompts", "sandbox", "tools") if links == "text" else ():
+        (unpacked / "reapair" / name).write_text(f"../{name}")
+    called = subprocess.run(
+        [sys.executable, "-P", "-m", "reapair", "--help"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(unpacked)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (called.returncode, called.stderr) == (0, "")
+    where = "import reapair.agent.solve as s, reapair.tools as t; print(s.__file__, t.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", where], cwd=tmp_path, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(unpacked)}, capture_output=True,
+    ).stdout  # fmt: skip
+    assert found.split() == [f"{unpacked}/agent/solve.py", f"{unpacked}/tools/__init__.py"]
 
 
 @pytest.mark.engine
