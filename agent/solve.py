@@ -32,6 +32,8 @@ from reapair.agent.workspace.workspace import Workspace
 from reapair.prompts import Prompts, PromptsError
 from reapair.sandbox import SandboxError
 from reapair.sandbox.callers_engine import OwnEngine
+from reapair.sandbox.git.repository import Repository
+from reapair.sandbox.git.run_git import GitError
 from reapair.tools import Tool
 
 if TYPE_CHECKING:
@@ -191,13 +193,10 @@ def _address(stored: str | None) -> str | None:
 
 def repository_top(directory: Path) -> Path:
     """Return the work tree that `directory` lies in. Raises UsageError when there is none."""
-    from git import InvalidGitRepositoryError, NoSuchPathError, Repo
-
     try:
-        with Repo(directory, search_parent_directories=True) as repository:
-            if repository.working_tree_dir:
-                return Path(repository.working_tree_dir).resolve()
-    except (InvalidGitRepositoryError, NoSuchPathError):
+        if directory.is_dir():
+            return Repository.find(directory).top
+    except GitError:
         pass
     raise UsageError(f"{directory} is not inside a git work tree. Run this in one, or git init.")
 

@@ -6,13 +6,12 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from reapair.agent.handover.signing import Signing, signed_or_not, signing_of
 from reapair.sandbox.git import patch_policy as policy
 from reapair.sandbox.git.patch import parse
 from reapair.sandbox.git.repository import GitStore, Repository
@@ -78,23 +77,19 @@ def to_branch(
         head = user.head()
         tree = _patched_tree(store, head, patch)
         committer = user.identity()
-        signed = _signed("AUTHOR", author or committer, when) | _signed(
-            "COMMITTER", committer, when
-        )
-
-        def make(signing: Signing) -> str:
-            return store.commit_tree(
-                tree, message, parent=head, env=signed | dict(signing.env), sign=signing.flags
-            )
-
+        people = _person("AUTHOR", author or committer, when)
+        people |= _person("COMMITTER", committer, when)
         name = f"agent/{slugify(slug)}"
         if when is not None and (made := _made_before(user, name, tree, head, when)):
             return Branch(made, "")
-        commit, note = signed_or_not(signing_of(user), make)
+        commit, note = _signed_if_possible(
+            user.signing(),
+            lambda sign: store.commit_tree(tree, message, parent=head, env=people, sign=sign),
+        )
         wanted = f"{commit}\n" + (f"^{head}\n" if head else "")
         pack = store.git("pack-objects", "--revs", "--stdout", "-q", stdin=wanted.encode())
         user.git("unpack-objects", "-q", stdin=pack)
-        return Branch(_create_branch(user, name, commit, signed), note)
+        return Branch(_create_branch(user, name, commit, people), note)
 
 
 def apply_to_work_tree(repository: Path, patch: bytes) -> None:
@@ -217,7 +212,20 @@ def _patched_tree(store: GitStore, head: str | None, patch: bytes) -> str:
     return store.git("write-tree").decode().strip()
 
 
-def _create_branch(user: Repository, name: str, commit: str, signed: dict[str, str]) -> str:
+def _signed_if_possible(
+    sign: tuple[str, ...], commit: Callable[[tuple[str, ...]], str]
+) -> tuple[str, str]:
+    """Return a commit, signed where the user signs, and a line when it could not be."""
+    try:
+        return commit(sign), ""
+    except GitError as error:
+        if not sign:
+            raise
+        note = f"The commit is not signed: {error.detail}. Sign it with: git commit --amend -S"
+        return commit(()), note
+
+
+def _create_branch(user: Repository, name: str, commit: str, people: dict[str, str]) -> str:
     """Point the first free of name, name-2, name-3 … to the commit."""
     for branch in _names(name):
         if _is_taken(user, branch):
@@ -225,7 +233,7 @@ def _create_branch(user: Repository, name: str, commit: str, signed: dict[str, s
         try:
             arguments = ("update-ref", "-m", "agent: made", f"refs/heads/{branch}", commit)
             # An old value of zeros: only if there is none, whoever is faster.
-            user.git(*arguments, "0" * len(commit), env=signed)
+            user.git(*arguments, "0" * len(commit), env=people)
         except GitError as error:
             if _is_taken(user, branch):
                 continue
@@ -262,9 +270,9 @@ def _is_taken(user: Repository, branch: str) -> bool:
     return any(f"{name.lower()}/".startswith(f"{wanted}/") for name in taken)
 
 
-def _signed(role: str, identity: tuple[str, str], when: int | None) -> dict[str, str]:
-    signed = {f"GIT_{role}_NAME": identity[0], f"GIT_{role}_EMAIL": identity[1]}
-    return signed | ({f"GIT_{role}_DATE": f"@{when} +0000"} if when is not None else {})
+def _person(role: str, identity: tuple[str, str], when: int | None) -> dict[str, str]:
+    named = {f"GIT_{role}_NAME": identity[0], f"GIT_{role}_EMAIL": identity[1]}
+    return named | ({f"GIT_{role}_DATE": f"@{when} +0000"} if when is not None else {})
 
 
 @contextmanager

@@ -28,10 +28,25 @@ _CONVERSION = {
 _FILE_SYSTEM = dict.fromkeys(
     ("core.filemode", "core.symlinks", "core.ignorecase", "core.precomposeunicode"), _BOOLEAN
 )
-_SETTINGS = (*_CONVERSION, *_FILE_SYSTEM, "core.excludesfile", "user.name", "user.email")
+_SIGNING = ("user.signingkey", "gpg.format")
+_USERS_ALONE = (
+    "core.excludesfile",
+    *("gpg.program", "gpg.openpgp.program", "gpg.x509.program"),
+    *("gpg.ssh.program", "gpg.ssh.defaultkeycommand"),
+)
+"""Names of files and programs of the user's, which a clone must not choose."""
+
+_SETTINGS = (
+    *(*_CONVERSION, *_FILE_SYSTEM, *_USERS_ALONE),
+    *("user.name", "user.email", "commit.gpgsign", *_SIGNING),
+)
 _USER_CONFIGURATION = (
     *("HOME", "XDG_CONFIG_HOME"),
     *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
+)
+_SIGNING_VARIABLES = (
+    *("HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "DISPLAY", "WAYLAND_DISPLAY"),
+    *("GNUPGHOME", "GPG_TTY", "GPG_AGENT_INFO", "SSH_AUTH_SOCK"),
 )
 _EXCLUDES_LIMIT = 1024 * 1024
 
@@ -107,8 +122,10 @@ class Repository:
         settings = {}
         for scope, entry in zip(words[::2], words[1::2], strict=False):
             key, _, value = entry.partition("\n")
-            # A clone must not name a file of the user's: what it holds goes into the sandbox.
-            if key != "core.excludesfile" or scope in ("global", "system"):
+            # An ignore file's lines go into the sandbox, and programs run on the host. Flags of
+            # our own (`command`) are no settings.
+            of_the_clone = scope in ("local", "worktree") and key not in _USERS_ALONE
+            if of_the_clone or scope in ("global", "system"):
                 settings[key] = value
         return settings
 
@@ -117,6 +134,15 @@ class Repository:
         settings = self.settings()
         name, email = settings.get("user.name", ""), settings.get("user.email", "")
         return (name, email) if name.strip() and email.strip() else AGENT
+
+    def signing(self) -> tuple[str, ...]:
+        """Return git's flags for signing as the user's git does; () where it signs no commits."""
+        settings = self.settings()
+        if _BOOLEAN.get(settings.get("commit.gpgsign", "no").lower()) != "true":
+            return ()
+        settings = {"gpg.format": "openpgp"} | settings
+        keys = (*_SIGNING, *_USERS_ALONE[1:])
+        return tuple(w for key in keys if key in settings for w in ("-c", f"{key}={settings[key]}"))
 
     def _own(self) -> dict[str, str]:
         return {"GIT_DIR": str(self.git_dir), "GIT_WORK_TREE": str(self.top)}
@@ -181,10 +207,18 @@ class GitStore:
         env: Mapping[str, str],
         sign: tuple[str, ...] = (),
     ) -> str:
-        """Write a commit and return its id; `env` names author, committer and dates.
+        """Write a commit and return its id.
 
-        With `sign`, flags that say how, it is signed.
+        Args:
+            tree, message, parent: what it holds.
+            env: names author, committer and dates.
+            sign: flags of `Repository.signing`; () leaves it unsigned.
         """
+        if sign:
+            env = {
+                **env,
+                **{key: os.environ[key] for key in _SIGNING_VARIABLES if key in os.environ},
+            }
         parents = ["-p", parent] if parent else []
         text = message.replace("\0", "").strip() + "\n"
         arguments = (*sign, "commit-tree", "-S" if sign else "--no-gpg-sign", *parents, tree)

@@ -6,6 +6,8 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from packaging.utils import canonicalize_name
+
 from reapair.sandbox.recipes import python_script as script
 from reapair.sandbox.recipes import python_version
 from reapair.sandbox.recipes.part import Part, Project, inside, strings, table
@@ -15,7 +17,6 @@ from reapair.sandbox.recipes.requirement import (
     LOCK_FILES,
     is_name,
     locked_versions,
-    normal,
     requirements,
 )
 
@@ -128,7 +129,7 @@ def _members(project: Project, name: str) -> Iterator[str]:
         directory = posixpath.dirname(file)
         if posixpath.basename(file) != "pyproject.toml" or directory == project.directory:
             continue
-        if normal(_name(Project(project.files, directory))) == normal(name):
+        if canonicalize_name(_name(Project(project.files, directory))) == canonicalize_name(name):
             yield posixpath.relpath(directory or ".", project.directory or ".")
 
 

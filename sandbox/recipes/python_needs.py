@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from reapair.sandbox.recipes.part import Project, strings, table
 from reapair.sandbox.recipes.requirement import (
     is_name,
-    normal,
     poetry_requirements,
     requirements,
 )
@@ -111,12 +112,15 @@ def _named(project: Project) -> Iterator[tuple[str, Needs]]:
     pyproject = project.toml("pyproject.toml")
     for extra in (*_extras(pyproject), *_setuptools_extras(project)):
         if is_name(extra):
-            yield normal(extra), Needs([extra])
+            yield canonicalize_name(extra), Needs([extra])
     groups = table(pyproject, "dependency-groups")
     for group in groups:
-        yield normal(group), Needs(requirements=requirements(_group(groups, group, set())))
+        yield (
+            canonicalize_name(group),
+            Needs(requirements=requirements(_group(groups, group, set()))),
+        )
     for name, lines in _tool_groups(pyproject):
-        yield normal(name), Needs(requirements=lines)
+        yield canonicalize_name(name), Needs(requirements=lines)
     pipfile = project.toml("Pipfile")
     yield "dev", Needs(requirements=poetry_requirements(table(pipfile, "dev-packages")))
     for file in sorted(filter(_REQUIREMENT_FILE.fullmatch, project.names)):
@@ -145,18 +149,19 @@ def _setuptools_extras(project: Project) -> list[str]:
     if "extras_require" in source:
         # Wrong guesses cost a warning of pip's.
         quoted = re.findall(r"""["']([A-Za-z_-]{3,20})["']\s*[:\]]""", source)
-        names += [name for name in quoted if normal(name) in (*TEST, *DEVELOPMENT)]
+        names += [name for name in quoted if canonicalize_name(name) in (*TEST, *DEVELOPMENT)]
     return names
 
 
 def _group(groups: dict[str, Any], name: str, seen: set[str]) -> list[str]:
     """Return the lines of a dependency group and of those it includes, each group once."""
-    if normal(name) in seen:
+    if canonicalize_name(name) in seen:
         return []
-    seen.add(normal(name))
+    seen.add(canonicalize_name(name))
     lines: list[str] = []
     for key, entries in groups.items():
-        for entry in entries if normal(key) == normal(name) and isinstance(entries, list) else []:
+        named = canonicalize_name(key) == canonicalize_name(name) and isinstance(entries, list)
+        for entry in entries if named else []:
             if isinstance(entry, str):
                 lines.append(entry)
             elif isinstance(included := table(entry).get("include-group"), str):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
+
 from reapair.sandbox.recipes.part import Project, printable, table
 from reapair.sandbox.recipes.python_needs import ini
+from reapair.sandbox.recipes.requirement import poetry_version
 
-_CLAUSE = re.compile(
-    r"(>=|>|<=|<|==|~=|\^|~|!=)?\s*(\d{1,3})(?:\.(\d{1,3}|\*))?(?:\.(\d{1,3}|\*))?"
-)
-
-Version = tuple[int, int]
+MinorVersion = tuple[int, int]
 
 
 def check(project: Project) -> str:
@@ -36,21 +36,24 @@ def check(project: Project) -> str:
     )
 
 
-def bounds(wanted: str) -> tuple[Version, Version]:
+def bounds(wanted: str) -> tuple[MinorVersion, MinorVersion]:
     """Return the lowest version that will do and the first above that does not."""
     low, high = (0, 0), (9, 0)
-    for clause in wanted.partition("||")[0].split(","):
-        match = _CLAUSE.fullmatch(clause.strip())
-        if match is None or match[1] == "!=":
-            continue
-        sign, minor_given = match[1] or "==", (match[3] or "*") != "*"
-        version = (int(match[2]), int(match[3]) if minor_given else 0)
-        following = (version[0], version[1] + 1) if minor_given else (version[0] + 1, 0)
-        if sign in (">=", ">", "==", "~=", "^", "~"):
+    # Of Poetry's ^ and ~ only the lower end: nobody has the Python that they exclude.
+    text = re.sub(r"[\^~](?!=)", ">=", wanted[:500])
+    try:
+        clauses = SpecifierSet(poetry_version(text))
+    except InvalidSpecifier:
+        return low, high
+    for clause in clauses:
+        release = Version(clause.version.removesuffix(".*")).release
+        version = (release[0], release[1] if len(release) > 1 else 0)
+        following = (version[0], version[1] + 1) if len(release) > 1 else (version[0] + 1, 0)
+        if clause.operator in (">=", ">", "==", "~="):
             low = max(low, version)
-        if sign in ("<=", "==") or (sign == "<" and (match[4] or "0").strip("*0")):
+        if clause.operator in ("<=", "==") or (clause.operator == "<" and any(release[2:])):
             high = min(high, following)
-        elif sign == "<":
+        elif clause.operator == "<":
             high = min(high, version)
     return low, high
 

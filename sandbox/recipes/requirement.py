@@ -7,11 +7,14 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 LOCK_FILES = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
 """Files that say exactly which versions belong together, the best first."""
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
-_REQUIREMENT = re.compile(rf"{_NAME}\s*(\[[\w\s.,-]*\])?\s*([;@(<>=!~][^\r\n\0]*)?")
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,60}")
 _LOCKED_FIELD = re.compile(r'^(name|version) = "([^"\n]*)"', re.MULTILINE)
 _LOCKED_ELSEWHERE = re.compile(
@@ -21,20 +24,24 @@ _LOCKED_ELSEWHERE = re.compile(
 _LOCK_LIMIT = 64 * 1024
 
 
-def normal(name: str) -> str:
-    """Return a name of a distribution, an extra or a group the way they are compared."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def is_name(name: str) -> bool:
-    """Tell whether this can be the name of a distribution, an extra or a group."""
+    """Return whether this can be the name of a distribution, an extra or a group."""
     return re.fullmatch(_NAME, name) is not None
 
 
 def requirements(lines: Iterable[str]) -> list[str]:
-    """Return those of the lines that are requirements and nothing else, options of pip least."""
-    stripped = (line.strip() for line in lines if len(line) < 500)
-    return [line for line in stripped if _REQUIREMENT.fullmatch(line)]
+    """Return those of the lines that are requirements, without comments; never options of pip."""
+    stripped = (_COMMENT.sub("", line).strip() for line in lines if len(line) < 500)
+    return [line for line in stripped if _is_requirement(line)]
+
+
+def _is_requirement(line: str) -> bool:
+    try:
+        Requirement(line)
+    except (InvalidRequirement, RecursionError):
+        return False
+    # An address or a quoted marker may hold a line break, and what follows it would be an option.
+    return not re.search(r"[\r\n\0]", line)
 
 
 def poetry_requirements(dependencies: dict[str, Any]) -> list[str]:
@@ -45,7 +52,7 @@ def poetry_requirements(dependencies: dict[str, Any]) -> list[str]:
     """
     lines = []
     for name, wanted in dependencies.items():
-        if normal(name) == "python":
+        if canonicalize_name(name) == "python":
             continue
         version, extras, markers = wanted, "", ""
         if isinstance(wanted, dict):
@@ -92,7 +99,7 @@ def locked_versions(name: str, text: str) -> list[str] | None:
     versions: dict[str, set[str]] = {}
     for distribution, version in pairs:
         if is_name(distribution) and _VERSION.fullmatch(version):
-            versions.setdefault(normal(distribution), set()).add(version)
+            versions.setdefault(canonicalize_name(distribution), set()).add(version)
     lines = [f"{each}=={found.pop()}" for each, found in versions.items() if len(found) == 1]
     return sorted(lines) if sum(map(len, lines)) <= _LOCK_LIMIT else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,24 @@ def test_a_clone_names_no_program(home: Path, repository: Path, tmp_path: Path) 
         git(repository, "config", key, value)
     to_branch(repository, PATCH, slug="fix", message="m")
     assert not (tmp_path / "canary").exists()
+
+
+def test_a_gpg_key_signs_and_git_verifies(
+    home: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("gpg") is None:
+        pytest.skip("no gpg here")
+    # An agent's socket has a short path only.
+    keys = Path(tempfile.mkdtemp(prefix="gpg-", dir="/tmp"))
+    monkeypatch.setenv("GNUPGHOME", str(keys))
+    make = ("gpg", "--batch", "--passphrase", "", "--quick-gen-key")
+    who = "Ada Lovelace <ada@example.org>"
+    try:
+        subprocess.run([*make, who, "ed25519", "sign"], check=True, capture_output=True)
+        write(home / ".gitconfig", f"{USER}[commit]\n\tgpgsign\n")
+        made = to_branch(repository, PATCH, slug="fix", message="m")
+        assert made.note == ""
+        subprocess.run(["git", "verify-commit", made.name], cwd=repository, check=True)
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], check=False)
+        shutil.rmtree(keys)

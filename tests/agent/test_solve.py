@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 
 from reapair.agent.result import ExitReason, Result, Verdict
 from reapair.agent.settings.settings import Settings
-from reapair.agent.solve import UsageError, solve
+from reapair.agent.solve import UsageError, repository_top, solve
+from support.repositories import make_repository
 from support.scripted_server import ScriptedServer
 from support.tasks import Task, own_tasks, script, shared_task, turn
 
@@ -135,6 +137,25 @@ def test_each_request_begins_with_the_one_before(calc: Task, tmp_path: Path) -> 
 def test_outside_a_repository_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not inside a git work tree"):
         solve("x", tmp_path, Settings(base_url="http://127.0.0.1:9"))
+    make_repository(tmp_path / "r")
+    with pytest.raises(UsageError, match="not inside a git work tree"):
+        solve("x", tmp_path / "r/missing", Settings(base_url="http://127.0.0.1:9"))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["HEAD", "config", "packed-refs", "commondir", "pipe"])
+def test_pipes_in_the_git_directory_do_not_hang_the_search(name: str, tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "r")
+    (top / ".git" / name).unlink(missing_ok=True)
+    os.mkfifo(top / ".git" / name)
+    if name == "pipe":
+        (top / ".git/config").write_text("[include]\n\tpath = pipe\n")
+    assert repository_top(top / "lib") == top
+    os.unlink(top / ".git" / name)
+    shutil.rmtree(top / ".git")
+    os.mkfifo(top / ".git")
+    with pytest.raises(UsageError, match="not inside a git work tree"):
+        repository_top(top)
 
 
 @pytest.mark.engine

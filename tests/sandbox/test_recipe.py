@@ -312,9 +312,17 @@ def test_comments() -> None:
 
 
 def test_requirements_are_nothing_else() -> None:
-    good = ["a", "a-b.c[x,y]>=1,<2 ; python_version > '3'", "a @ https://x.invalid/a.whl", "a~=1"]
+    good = ["a", "a-b.c[x,y]>=1,<2 ; python_version > '3'", "a @ https://x.invalid/a.whl", "a~=1.0"]
     bad = ["-r x", "--index-url x", "a b", "", "./a", "a\nb", "git+https://x.invalid", "a" * 600]
+    bad += [
+        "a~=1",
+        "a ; python_version > '\n-r x'",
+        "a @ b:\n-r",
+        "a ; " + "(" * 400,
+        "a==1 --hash=x",
+    ]
     assert requirements(good + bad) == good
+    assert requirements(["a>=1  # the first", "# nothing"]) == ["a>=1"]
 
 
 def test_only_regular_files_of_the_snapshot_are_seen(tmp_path: Path) -> None:

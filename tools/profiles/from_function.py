@@ -23,8 +23,6 @@ from reapair.tools.base import (
 from reapair.tools.observation import clip
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_SECTION = re.compile(r"^(?:Args|Arguments|Parameters):\s*$", re.MULTILINE)
-_ENTRY = re.compile(r"^(?P<indent>\s+)\*{0,2}(?P<name>\w+)(?: *\([^)]*\))?:(?P<text>.*)$")
 
 
 def tool(source: Callable[..., Any] | type[BaseModel], *, changes_files: bool = True) -> Tool[Any]:
@@ -70,10 +68,10 @@ class _FunctionTool(Tool[Parameters]):
             raise ToolDefinitionError(
                 f"{self.name!r} cannot be a tool's name. Use def with a name."
             )
-        self.description = _summary(source, self.name)
+        self.description, descriptions = _documented(source, self.name)
         self.changes_files = changes_files
         self._sandbox_names = _sandboxes(self._call, self.name)
-        self.parameters = _parameters(self._model, _described(source), self.name)
+        self.parameters = _parameters(self._model, descriptions, self.name)
 
     def run(self, arguments: Parameters, sandbox: Sandbox) -> Observation:
         """Call it; what it raises becomes words for the model."""
@@ -165,35 +163,21 @@ def _parameters(model: type[BaseModel], told: dict[str, str], name: str) -> type
     return create_model(f"{name}_parameters", __base__=Parameters, **fields)
 
 
-def _summary(source: Any, name: str) -> str:
-    """Return the docstring up to its sections, as one paragraph."""
+def _documented(source: Any, name: str) -> tuple[str, dict[str, str]]:
+    """Return what a docstring says of the tool, in one paragraph, and of each parameter."""
+    import docstring_parser
+
     inherited = isinstance(source, type) and not source.__dict__.get("__doc__")
-    text = "" if inherited else inspect.getdoc(source) or ""
-    head = re.split(r"\n(?=\w+:\s*$)|^\w+:\s*$", text, maxsplit=1, flags=re.MULTILINE)[0]
-    words = " ".join(head.split())
+    try:
+        read = docstring_parser.parse("" if inherited else inspect.getdoc(source) or "")
+    except docstring_parser.ParseError as error:
+        raise ToolDefinitionError(f"{name}: its docstring cannot be read: {error}.") from None
+    words = " ".join(f"{read.short_description or ''} {read.long_description or ''}".split())
     if not words:
         raise ToolDefinitionError(f"{name} has no docstring. The model needs to know what it does.")
-    return words
-
-
-def _described(source: Any) -> dict[str, str]:
-    """Return what the docstring says of each parameter."""
-    text = inspect.getdoc(source) or ""
-    start = _SECTION.search(text)
-    if start is None:
-        return {}
-    found: dict[str, str] = {}
-    last, indent = "", 0
-    for line in text[start.end() :].lstrip("\n").splitlines():
-        if line.strip() and not line.startswith((" ", "\t")):
-            break
-        entry = _ENTRY.match(line)
-        if entry and (not last or len(entry["indent"]) <= indent):
-            last, indent = entry["name"], len(entry["indent"])
-            found[last] = entry["text"].strip()
-        elif last and line.strip():
-            found[last] = f"{found[last]} {line.strip()}".strip()
-    return found
+    # A paragraph after the last parameter is not about it.
+    paragraphs = {each.arg_name: (each.description or "").split("\n\n")[0] for each in read.params}
+    return words, {key: " ".join(text.split()) for key, text in paragraphs.items()}
 
 
 def _snake(name: str) -> str:
