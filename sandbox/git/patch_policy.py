@@ -83,7 +83,7 @@ def _check_file(file: FileDiff) -> Iterator[Violation]:
     if SYMLINK in file.types and not removed:
         if file.binary or not target:
             yield Violation("link_escape", path, f"{path} is a link whose target is not shown.")
-        elif any(_escapes(reading, target) for reading in file.readings):
+        elif any(link_escapes(reading, target) for reading in file.readings):
             message = f"{path} is a link out of the work tree: {printable(target)}"
             yield Violation("link_escape", path, message)
 
@@ -119,8 +119,8 @@ def _folded(name: bytes) -> str:
     return bare or (".." if stem.rstrip(" ") == ".." else stem)
 
 
-def _escapes(link: bytes, target: bytes) -> bool:
-    """Tell whether a link's target may lie outside the tree, or in its git directory.
+def link_escapes(link: bytes, target: bytes) -> bool:
+    """Return whether a link's target may lie outside the tree, or in its git directory.
 
     `..` after a name counts as outside: where that name is a link too, nobody can say.
     """

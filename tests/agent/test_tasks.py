@@ -13,6 +13,7 @@ from conftest import require
 from reapair.agent.lab.evaluate.evaluation import Plan, evaluate
 from reapair.agent.lab.evaluate.instances import read_instances
 from reapair.agent.lab.evaluate.state import make_state
+from reapair.agent.lab.evaluate.unpack import extract
 from reapair.agent.lab.tasks.bugs import bugs, is_product
 from reapair.agent.lab.tasks.make import TasksError, make_tasks
 from reapair.agent.settings.settings import Settings
@@ -104,7 +105,8 @@ def test_nothing_gives_the_solution_away(made: Path, tmp_path: Path) -> None:
         row = json.loads((place / "instance.json").read_text())
         with tarfile.open(place / "repo.tar.gz") as tar:
             names = tar.getnames()
-            tar.extractall(tmp_path / place.name, filter="data")
+            (tmp_path / place.name).mkdir()
+            extract(tar, tar, tmp_path / place.name)
         assert "testbed/store.py" in names
         assert not [name for name in names if name.endswith(".pyc")]
         tree = tmp_path / place.name / "testbed"

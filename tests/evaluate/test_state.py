@@ -78,13 +78,57 @@ def test_the_log_of_a_run_holds_nothing_hidden(tmp_path: Path) -> None:
     assert not (place / "work").exists()
 
 
-def test_a_hostile_archive_gets_nowhere(tmp_path: Path) -> None:
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(f"testbed/{name}")
+    info.type, info.linkname, info.mode = kind, target, 0o6777
+    return info
+
+
+SYMLINK, HARD_LINK = tarfile.SYMTYPE, tarfile.LNKTYPE
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [member("../outside")],
+        [member("link", SYMLINK, "/tmp"), member("link/outside")],
+        [member("link", SYMLINK, "../..")],
+        [member("deep/up", SYMLINK, ".."), member("link", SYMLINK, "deep/up/../outside")],
+        [member("here", SYMLINK, "."), member("here/outside")],
+        [member("key", HARD_LINK, "testbed/../../outside")],
+        [member("to", SYMLINK, "gone"), member("key", HARD_LINK, "testbed/to")],
+        [member("pipe", tarfile.FIFOTYPE)],
+        [member("device", tarfile.CHRTYPE)],
+    ],
+    ids=lambda members: members[-1].name + " " + members[-1].linkname,
+)
+def test_a_hostile_archive_gets_nowhere(tmp_path: Path, members: list[tarfile.TarInfo]) -> None:
     instance = next(read_instances(write_tasks(tmp_path / "tasks")))
     with tarfile.open(tmp_path / "tasks/repo.tar.gz", "w:gz") as archive:
-        archive.add(tmp_path / "tasks/test.patch", "testbed/../outside")
+        for each in members:
+            archive.addfile(each)
     with pytest.raises(InstanceError, match="can't be unpacked"):
         make_state(instance, tmp_path / "state" / "repository")
     assert not list(tmp_path.glob("**/outside"))
+    assert not [file for file in tmp_path.rglob("*") if file.is_fifo() or file.is_char_device()]
+
+
+def test_links_and_modes_of_an_archive_are_kept(tmp_path: Path) -> None:
+    instance = next(read_instances(write_tasks(tmp_path / "tasks")))
+    plain, secret = member("a/plain"), member("secret")
+    plain.mode, secret.mode = 0o644, 0o600
+    with tarfile.open(tmp_path / "tasks/repo.tar.gz", "w:gz") as archive:
+        for each in (plain, secret, member("tool"), member("a/link", SYMLINK, "../a/plain"),
+                     member("same", HARD_LINK, "testbed/a/plain")):  # fmt: skip
+            archive.addfile(each)
+    state = make_state(instance, tmp_path / "state")
+    modes = {
+        name: (state / name).lstat().st_mode & 0o7777 for name in ("a/plain", "secret", "tool")
+    }
+    assert modes == {"a/plain": 0o644, "secret": 0o600, "tool": 0o755}
+    assert (state / "a/link").readlink() == Path("../a/plain")
+    assert (state / "same").is_file()
+    assert not (state / "same").is_symlink()
 
 
 def test_what_can_not_be_had_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reapair.agent.lab.evaluate.unpack import extract
+
 Edit = tuple[str, str, str]
 """Path, old_str, new_str: the arguments of one `edit` call."""
 
@@ -232,7 +234,7 @@ def shared_task(directory: Path, work: Path) -> Task:
     """Unpack one SWE-smith-style task (see its `instance.json`) into a repository below `work`."""
     instance = json.loads((directory / "instance.json").read_text())
     with tarfile.open(directory / "repo.tar.gz") as archive:
-        archive.extractall(work, filter="tar")
+        extract(archive, archive, work)
     repository = work / instance["repo_dir"]
     requirements = " ".join(shlex.quote(each) for each in instance["requirements"])
     gold = list(_edits(instance["gold_patch"], repository))

@@ -19,6 +19,7 @@ from typing import Any
 from reapair.agent.lab.evaluate.instance_job import Job, run_job
 from reapair.agent.lab.evaluate.instances import InstanceError
 from reapair.agent.lab.evaluate.records import Record, read_record, write_record
+from reapair.agent.lab.evaluate.unpack import extract
 
 CPUS = 1.0
 """Of a node, for each instance."""
@@ -147,7 +148,7 @@ def _unpack(packed: bytes, place: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-        tar.extractall(new, filter="data")
+        extract(tar, tar, new)
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     new.rename(place)

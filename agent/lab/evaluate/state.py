@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reapair.agent.lab.evaluate.instance_image import InstanceEngine, write_state
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError
+from reapair.agent.lab.evaluate.unpack import extract
 from reapair.agent.settings.settings import SandboxKind
 from reapair.sandbox.git.repository import Repository
 from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT, GitError, run_git
@@ -87,7 +88,7 @@ def _unpack(archive: Path, top: str, place: Path) -> None:
                 member.name = str(Path(*inner))
                 if member.islnk():
                     member.linkname = str(Path(*Path(member.linkname).parts[len(prefix) :]))
-                tar.extract(member, place, filter="data")
+                extract(tar, [member], place)
     except (OSError, tarfile.TarError) as error:
         raise InstanceError(f"{archive} can't be unpacked: {error}.") from error
 
