@@ -87,9 +87,11 @@ class _Watch(object):
 def _run_the_next():
     """Run the `sitecustomize` that this one stands before, if there is one."""
     here = os.path.dirname(os.path.abspath(__file__))
-    for folder in sys.path:
+    places = [os.path.abspath(folder) for folder in sys.path]
+    # What stands before it on the path has run already, and has led here.
+    for folder in places[places.index(here) + 1 if here in places else 0 :]:
         file = os.path.join(folder, "sitecustomize.py")
-        if os.path.abspath(folder) != here and os.path.isfile(file):
+        if os.path.isfile(file):
             with open(file, "rb") as stream:
                 exec(compile(stream.read(), file, "exec"), {"__name__": "sitecustomize"})
             return
