@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from reapair.sandbox.base import WORKSPACE, Sandbox, SandboxError
 from reapair.sandbox.containers.docker import SECRETS, DockerSandbox
 from reapair.sandbox.containers.labels import HOST, boot_id, orphaned
+from reapair.sandbox.containers.podman_service import podman_address
 from reapair.sandbox.containers.prune import ENVIRONMENTS, IMAGE_LABEL, prune_images
 from reapair.sandbox.environment import (
     PYTEST_SETUP,
@@ -66,7 +66,7 @@ class DockerEngine(Engine):
             if self.kind == "docker":
                 client = docker.from_env(version=self._version, timeout=_API_SECONDS).api
             else:
-                client = docker.APIClient(podman_socket(), self._version, timeout=_API_SECONDS)
+                client = docker.APIClient(podman_address(), self._version, timeout=_API_SECONDS)
             self._version = client.api_version  # found out once
             return client
         except DockerException as error:
@@ -257,12 +257,3 @@ class DockerEngine(Engine):
             said = " ".join(str(e.get("stream") or e.get("error") or "") for e in events[-6:])
             raise SandboxError(f"{complaint}: {' '.join(said.split())}")
         return name
-
-
-def podman_socket() -> str:
-    """Return the address of podman's socket: where the user says, where it is, or should be."""
-    if told := os.environ.get("CONTAINER_HOST"):
-        return told
-    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    own = Path(runtime, "podman/podman.sock")
-    return f"unix://{own}" if own.exists() else "unix:///run/podman/podman.sock"

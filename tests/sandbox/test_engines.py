@@ -17,9 +17,7 @@ from support.sandboxes import Missing
 def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide every engine of this machine."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
-    monkeypatch.setattr(
-        "reapair.sandbox.containers.docker_engine.podman_socket", lambda: "unix:///no.sock"
-    )
+    monkeypatch.setenv("CONTAINER_HOST", f"unix://{tmp_path}/no.sock")
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
@@ -34,9 +32,7 @@ def test_auto_falls_back_to_bubblewrap(
 ) -> None:
     require("bubblewrap", not missing("bubblewrap"), missing("bubblewrap"))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
-    monkeypatch.setattr(
-        "reapair.sandbox.containers.docker_engine.podman_socket", lambda: "unix:///no.sock"
-    )
+    monkeypatch.setenv("CONTAINER_HOST", f"unix://{tmp_path}/no.sock")
     assert choose("auto").kind == "bubblewrap"
 
 
