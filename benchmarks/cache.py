@@ -23,9 +23,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from steps import turns
 
+from reapair.agent.model.call_assembly import RawCall
 from reapair.agent.model.client import Client
 from reapair.agent.model.outcomes import classify
-from reapair.agent.model.reply import RawCall, Reply
+from reapair.agent.model.reply import Reply
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import Answer, Message, Progress, RequestOptions, Server, Usage
 from reapair.agent.serve.keep import EmbeddedServer

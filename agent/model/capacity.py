@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from reapair.agent.model.server_probe import Probe
+from reapair.agent.model.server_probe import probe
 from reapair.agent.model.types import Capacity, Server
 
 ENOUGH_TOKENS = 32_768
@@ -34,13 +34,12 @@ def capacity(
     context = server.context_tokens
     if wanted == 1:
         return Capacity(1, context)
-    probe = Probe(server.base_url, api_key, 10.0, headers)
-    with probe.client:
+    with probe(server.base_url, api_key, headers) as asked:
         if server.kind == "llama.cpp":
-            slots = probe.get(f"{probe.root}/props").dict().get("total_slots")
+            slots = asked.get(f"{asked.root}/props").dict().get("total_slots")
             return _of_slots(slots, context, wanted, ours=_is_ours(server))
         if server.kind == "vllm":
-            metrics = probe.client.get(f"{probe.root}/metrics").text
+            metrics = asked.get(f"{asked.root}/metrics").text
             return _of_cache(_cached_tokens(metrics) or context, context, wanted)
     # Ollama and LM Studio answer one after the other unless they are told otherwise.
     return Capacity(min(wanted, _HOSTED_AT_ONCE) if server.kind == "other" else 1, context)

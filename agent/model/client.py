@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from reapair.agent.model import counting, request
 from reapair.agent.model.capacity import capacity
 from reapair.agent.model.connection import Hangup, http_client
+from reapair.agent.model.event_stream import ServerError
+from reapair.agent.model.limits import parse_json
 from reapair.agent.model.outcomes import classify, classify_error
 from reapair.agent.model.prompt_cache import Ahead
-from reapair.agent.model.reply import Reply, ServerError, StreamReader, read_body
+from reapair.agent.model.reply import Reply, StreamReader, read_answer
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import (
     Answer,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 SILENT_CUTTERS = ("ollama", "lmstudio", "other")
 """Kinds of servers that may drop the start of a prompt that does not fit, and answer still."""
+
+_TOLD_SECONDS = 30.0  # a server that does not even take its reading ahead is asked all the same
 
 OnProgress = Callable[[Progress], None]
 
@@ -156,7 +159,7 @@ class Client:
     ) -> Answer:
         """Send one request and classify what comes back. Never raises for what a server does."""
         self._hangup.reset()
-        self._told.wait()
+        self._told.wait(_TOLD_SECONDS)
         if self._server.kind in SILENT_CUTTERS and self._is_too_long(messages, tools):
             detail = "the prompt is longer than the context; this server would cut it silently"
             return Answer(Outcome.OVERFLOW, detail=detail)
@@ -187,6 +190,7 @@ class Client:
 
     def cancel(self) -> None:
         """Close the connection of the request under way, from any thread."""
+        self._told.set()
         self._hangup.now()
 
     def _amended(self, body: dict[str, Any], answer: Answer) -> bool:
@@ -253,53 +257,47 @@ class Client:
         *,
         rescue: bool,
     ) -> Answer:
+        import httpx2
         import openai
 
         try:
-            reply = self._stream(body, reader) if body.get("stream") else self._whole(body)
+            with self._hangup.after(6 * self._idle_seconds):
+                reply = self._exchange(body, reader)
             answer = classify(reply, messages, tools, counting.usage(reply), rescue=rescue)
         except ServerError as error:
             answer = _failed(None, error.error)
         except openai.APIStatusError as error:
-            answer = _failed(error.status_code, error.body or error.response.text)
-        except openai.APITimeoutError:
+            answer = _failed(error.status_code, _value(error.response))
+        except (openai.APITimeoutError, httpx2.TimeoutException):
             answer = Answer(Outcome.BROKEN_STREAM, detail="the server stayed silent too long")
-        except openai.APIConnectionError as error:
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:
             answer = _unreachable(error)
-        except openai.APIError as error:  # an error object in the middle of a stream
-            answer = _failed(None, error.body or error.message)
-        except (ValueError, UnicodeError) as error:  # no JSON where JSON was promised
-            answer = Answer(Outcome.BROKEN_STREAM, detail=f"the answer is no JSON: {error}")
+        except ValueError as error:  # no JSON where JSON was promised, or too much of it
+            answer = Answer(Outcome.BROKEN_STREAM, detail=f"the answer can't be read: {error}")
         if self._hangup.requested:
             return Answer(Outcome.CANCELLED, detail="cancelled")
         return answer
 
-    def _stream(self, body: dict[str, Any], reader: StreamReader) -> Reply:
+    def _exchange(self, body: dict[str, Any], reader: StreamReader) -> Reply:
+        """Send a request and read the answer, a stream or not, from the raw response."""
+        import httpx2
         import openai
 
-        with self._connection().post(
+        # Where nothing comes before everything does, the idle limit must hold a whole answer.
+        seconds = self._idle_seconds if body.get("stream") else 6 * self._idle_seconds
+        response = self._connection().post(
             "/chat/completions",
             body=body,
-            cast_to=object,
+            cast_to=httpx2.Response,
             stream=True,
             stream_cls=openai.Stream[object],
-        ) as chunks:
-            return reader.read(chunks)
-
-    def _whole(self, body: dict[str, Any]) -> Reply:
-        started = time.monotonic()
-        # Nothing comes before everything does: the idle limit must hold a whole answer.
-        answer = self._connection().post(
-            "/chat/completions",
-            body=body,
-            cast_to=object,
-            options={"timeout": 6 * self._idle_seconds},
+            options={"timeout": httpx2.Timeout(seconds, connect=15.0)},
         )
-        return read_body(answer, time.monotonic() - started)
+        with contextlib.closing(cast("httpx2.Response", response)) as answer:
+            return read_answer(answer.iter_bytes(), reader)
 
     def _connection(self) -> openai.OpenAI:
         if self._openai is None:
-            import httpx2
             import openai
 
             self._openai = openai.OpenAI(
@@ -307,15 +305,22 @@ class Client:
                 api_key=self._api_key or "none",
                 max_retries=0,
                 default_headers=self._headers,
-                http_client=http_client(
-                    self._server.base_url,
-                    timeout=httpx2.Timeout(self._idle_seconds, connect=15.0),
-                    event_hooks={"request": [self._last_touch]},
-                ),
+                http_client=self._http_client(),
             )
         return self._openai
 
-    def _last_touch(self, outgoing: httpx2.Request) -> None:
+    def _http_client(self) -> httpx2.Client:
+        import httpx2
+
+        client = http_client(
+            self._server.base_url,
+            timeout=httpx2.Timeout(self._idle_seconds, connect=15.0),
+            hangup=self._hangup,
+        )
+        client.event_hooks["request"].append(self._keep_back)
+        return client
+
+    def _keep_back(self, outgoing: httpx2.Request) -> None:
         """Keep back what the environment would send to a server that it was not meant for."""
         kept_back = ["OpenAI-Organization", "OpenAI-Project"]
         if self._api_key is None:
@@ -324,7 +329,14 @@ class Client:
         for name in kept_back:
             if name.lower() not in given:
                 outgoing.headers.pop(name, None)
-        self._hangup.watch(outgoing)
+
+
+def _value(response: httpx2.Response) -> Any:
+    """Return the JSON of an error's body, else its text."""
+    try:
+        return parse_json(response.content)
+    except ValueError:
+        return response.text
 
 
 def _failed(status: int | None, body: Any) -> Answer:
@@ -340,10 +352,10 @@ def _failed(status: int | None, body: Any) -> Answer:
 
 
 def _unreachable(error: Exception) -> Answer:
-    """Tell a server that is not there from a connection that broke during an answer."""
+    """Return the outcome for a server that is not there, or for a connection that broke."""
     import httpx2
 
-    cause = error.__cause__
+    cause = error.__cause__ or error
     if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
         return Answer(Outcome.UNAVAILABLE, detail=f"no connection: {cause}")
-    return Answer(Outcome.BROKEN_STREAM, detail=f"the connection broke: {cause or error}")
+    return Answer(Outcome.BROKEN_STREAM, detail=f"the connection broke: {cause}")

@@ -7,9 +7,12 @@ import ipaddress
 import re
 import socket
 import threading
+import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from reapair.agent.model.limits import ANSWER_BYTES, BODY_BYTES
 from reapair.agent.model.types import ModelError
 
 if TYPE_CHECKING:
@@ -57,20 +60,49 @@ def is_near(url: str) -> bool:
     return False
 
 
-def http_client(base_url: str, *, timeout: httpx2.Timeout | float, **options: Any) -> httpx2.Client:
-    """Return an HTTP client that keeps no idle connections.
+def http_client(
+    base_url: str,
+    *,
+    timeout: httpx2.Timeout | float,
+    hangup: Hangup,
+    limit: int = ANSWER_BYTES,
+    **options: Any,
+) -> httpx2.Client:
+    """Return an HTTP client that keeps no idle connections and bounds every body it reads.
 
     llama.cpp closes the connection after each stream although it promises to keep it, so a pooled
     client would lose the next request. A proxy from the environment is never asked for loopback.
+
+    Args:
+        base_url: decides whether a proxy may be used.
+        timeout: for each wait; how long a whole answer may take is for `hangup` to say.
+        hangup: closes the connection of the request under way.
+        limit: decoded bytes of one body.
+        options: of `httpx2.Client`.
     """
     import httpx2
 
-    return httpx2.Client(
+    from reapair.agent.model.bounded_body import bound
+
+    client = httpx2.Client(
         timeout=timeout,
         trust_env=not is_near(base_url),
         limits=httpx2.Limits(max_keepalive_connections=0),
+        event_hooks={"request": [hangup.watch], "response": [bound(limit)]},
         **options,
     )
+    client.headers["Accept-Encoding"] = "identity"
+    return client
+
+
+@contextlib.contextmanager
+def brief_client(
+    base_url: str, seconds: float, hangup: Hangup, **options: Any
+) -> Iterator[httpx2.Client]:
+    """Yield a client whose requests, all together, are given so many seconds."""
+    options |= {"timeout": seconds, "hangup": hangup, "limit": BODY_BYTES}
+    with http_client(base_url, **options) as client, hangup.after(seconds):
+        yield client
 
 
 class Hangup:
@@ -83,6 +115,7 @@ class Hangup:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._deadline: float | None = None
         self.requested = False
 
     def reset(self) -> None:
@@ -93,7 +126,20 @@ class Hangup:
 
     def watch(self, request: httpx2.Request) -> None:
         """Follow the connection of this request (an event hook of the HTTP client)."""
-        request.extensions["trace"] = self._trace
+        others = request.extensions.get("trace")
+
+        def trace(event: str, info: dict[str, Any]) -> None:
+            self._trace(event, info)
+            if others is not None:
+                others(event, info)
+
+        request.extensions["trace"] = trace
+        if self._deadline is not None:
+            left = max(self._deadline - time.monotonic(), 0.001)
+            waits = request.extensions.get("timeout", {})
+            request.extensions["timeout"] = {
+                name: left if wait is None else min(wait, left) for name, wait in waits.items()
+            }
 
     def now(self) -> None:
         """Hang up. Without a request under way, only sets `requested`."""
@@ -101,12 +147,37 @@ class Hangup:
             self.requested = True
             self._shut_down()
 
+    @property
+    def late(self) -> bool:
+        """Whether the time given by `after` is over."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    @contextlib.contextmanager
+    def after(self, seconds: float) -> Iterator[None]:
+        """Hang up when what is done in this block takes longer, at whatever it waits.
+
+        A timeout of the HTTP library starts again with each byte that comes.
+        """
+        self._deadline = time.monotonic() + seconds
+        timer = threading.Timer(seconds, self._expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._deadline = None
+
+    def _expire(self) -> None:
+        with self._lock:
+            self._shut_down()
+
     def _trace(self, event: str, info: dict[str, Any]) -> None:
         if event not in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             return
         with self._lock:
             self._socket = info["return_value"].get_extra_info("socket")
-            if self.requested:
+            if self.requested or self.late:
                 self._shut_down()
 
     def _shut_down(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.model.connection import server_root
+from reapair.agent.model.limits import parse_json
 from reapair.agent.model.per_message_cache import PerMessage
 from reapair.agent.model.reply import Reply
 from reapair.agent.model.request import prompt
@@ -76,6 +77,7 @@ class Counter:
         messages: Sequence[Message],
         tools: Sequence[dict[str, Any]],
     ) -> int | None:
+        import httpx2
         import openai
 
         body = prompt(self._server, messages, tools, thinking=True)
@@ -85,7 +87,7 @@ class Counter:
         else:
             path, key = "/chat/completions/input_tokens", "input_tokens"
         try:
-            answer = connection.post(path, body=body, cast_to=object)
+            answer = parse_json(connection.post(path, body=body, cast_to=httpx2.Response).content)
         except (openai.NotFoundError, openai.PermissionDeniedError):
             self._server_counts = False  # an older server or a gateway in front of it
             return None

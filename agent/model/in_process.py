@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from reapair.agent.model.call_assembly import RawCall
 from reapair.agent.model.outcomes import classify
-from reapair.agent.model.reply import RawCall, Reply
+from reapair.agent.model.reply import Reply
 from reapair.agent.model.types import (
     Answer,
     Message,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from reapair.agent.model.reply import RawCall, Reply
+from reapair.agent.model.call_assembly import RawCall
+from reapair.agent.model.reply import Reply
 from reapair.agent.model.salvage import salvage
 from reapair.agent.model.toolcalls import CheckedCall, MalformedArguments, check
 from reapair.agent.model.types import Answer, Message, Outcome, Usage

@@ -10,7 +10,8 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reapair.agent.model.connection import http_client, server_root
+from reapair.agent.model.connection import Hangup, brief_client, http_client, server_root
+from reapair.agent.model.limits import parse_json
 from reapair.agent.model.request import prompt
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ class Ahead:
     def idle_slot(self) -> int | None:
         """Return the slot of llama.cpp that nobody has used for longest; None when not told."""
         if self._server.kind == "llama.cpp":
-            with self._quietly(), self._client(_QUICK) as client:
-                slots = client.get(f"{self._root}/slots").raise_for_status().json()
+            with self._quietly(), self._brief(_QUICK) as client:
+                slots = parse_json(client.get(f"{self._root}/slots").raise_for_status().content)
                 idle = [slot for slot in slots if not slot["is_processing"]] or slots
                 # Tasks are counted up. Between two steps of another run its slot is idle, too.
                 return int(min(idle, key=lambda slot: slot.get("id_task", -1))["id"])
@@ -76,7 +77,7 @@ class Ahead:
             if event.endswith("send_request_body.complete"):
                 on_sent()
 
-        with self._quietly(), self._client(_QUICK) as client:
+        with self._quietly(), self._client() as client:
             # What does not depend on the words of the next message is the part that stays.
             bodies = [
                 prompt(self._server, [*messages, {"role": "user", "content": word}], tools,
@@ -96,14 +97,14 @@ class Ahead:
                 self._post(client, "/v1/completions", request, trace)
 
     def _move(self, action: str, slot: int, name: str, seconds: float) -> None:
-        with self._quietly(), self._client(seconds) as client:
+        with self._quietly(), self._brief(seconds) as client:
             self._post(client, f"/slots/{slot}?action={action}", {"filename": f"{name}.bin"})
 
-    def _client(self, seconds: float) -> httpx2.Client:
-        import httpx2
+    def _client(self) -> httpx2.Client:
+        return http_client(self._root, timeout=_QUICK, hangup=Hangup(), headers=self._headers)
 
-        timeout = httpx2.Timeout(seconds, connect=_QUICK)
-        return http_client(self._root, timeout=timeout, headers=self._headers)
+    def _brief(self, seconds: float) -> contextlib.AbstractContextManager[httpx2.Client]:
+        return brief_client(self._root, seconds, Hangup(), headers=self._headers)
 
     def _post(
         self,
@@ -114,7 +115,8 @@ class Ahead:
     ) -> Any:
         """Return the answer's JSON; with a trace, however long it takes."""
         more: dict[str, Any] = {"timeout": None, "extensions": {"trace": trace}} if trace else {}
-        return client.post(f"{self._root}{path}", json=body, **more).raise_for_status().json()
+        answer = client.post(f"{self._root}{path}", json=body, **more).raise_for_status()
+        return parse_json(answer.content)
 
     @staticmethod
     def _quietly() -> contextlib.AbstractContextManager[None]:

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from reapair.agent.model.call_assembly import CallAssembly, RawCall
+from reapair.agent.model.event_stream import ServerError, error_in, split_answer
 from reapair.agent.model.loops import RepetitionDetector
 from reapair.agent.model.types import Progress
 
 OnProgress = Callable[[Progress], None]
-
-
-class ServerError(Exception):
-    """An error object inside a stream or a body that came with status 200."""
-
-    def __init__(self, error: Any) -> None:
-        self.error = error
-        super().__init__(str(error))
-
-
-@dataclass(slots=True)
-class RawCall:
-    """A tool call as the server gave it; nothing of it is checked."""
-
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
 
 
 @dataclass(slots=True)
@@ -60,9 +44,7 @@ class StreamReader:
         self._show = on_progress or (lambda _: None)
         self._started = time.monotonic()
         self._parts: dict[str, list[str]] = {"content": [], "reasoning": [], "refusal": []}
-        self._arguments: dict[int, list[str]] = {}
-        self._calls: dict[int, RawCall] = {}
-        self._slots: dict[int, int] = {}
+        self._calls = CallAssembly()
         self._loop = {"content": RepetitionDetector(), "reasoning": RepetitionDetector()}
         self._reply = Reply()
 
@@ -81,8 +63,8 @@ class StreamReader:
     def _take(self, chunk: Any) -> None:
         if not isinstance(chunk, dict):
             return
-        if chunk.get("error"):
-            raise ServerError(chunk["error"])
+        if (error := error_in(chunk)) is not None:
+            raise ServerError(error)
         if isinstance(progress := chunk.get("prompt_progress"), dict):
             self._show(
                 Progress("prefill", done=_int(progress, "processed"), total=_int(progress, "total"))
@@ -102,12 +84,15 @@ class StreamReader:
     def _take_delta(self, delta: dict[str, Any]) -> None:
         # Some servers send both names for the same text.
         self._take_text("reasoning", delta.get("reasoning_content") or delta.get("reasoning"))
-        self._take_text("content", delta.get("content"))
+        for kind, text in _parts(delta.get("content")):
+            self._take_text(kind, text)
         self._take_text("refusal", delta.get("refusal"))
         calls = delta.get("tool_calls")
-        for entry in calls if isinstance(calls, list) else ():
+        for entry in calls if isinstance(calls, list) else [calls]:
             if isinstance(entry, dict):
-                self._take_call(entry)
+                self._first_token()
+                if text := self._calls.take(entry):
+                    self._show(Progress("tool_call", text))
 
     def _take_text(self, kind: str, text: Any) -> None:
         if not isinstance(text, str) or not text:
@@ -121,35 +106,6 @@ class StreamReader:
         if kind in ("content", "reasoning"):
             self._show(Progress(kind, text))  # type: ignore[arg-type]
 
-    def _take_call(self, entry: dict[str, Any]) -> None:
-        self._first_token()
-        slot = self._slot(entry)
-        call = self._calls.setdefault(slot, RawCall())
-        if isinstance(entry.get("id"), str) and entry["id"]:
-            call.id = entry["id"]
-        function = entry.get("function")
-        if not isinstance(function, dict):
-            return
-        if isinstance(function.get("name"), str) and function["name"]:
-            call.name = function["name"]
-        text = function.get("arguments")
-        if isinstance(text, dict):  # Ollama and others forget that it is a string
-            text = json.dumps(text, ensure_ascii=False)
-        if isinstance(text, str) and text:
-            self._arguments.setdefault(slot, []).append(text)
-            self._show(Progress("tool_call", text))
-
-    def _slot(self, entry: dict[str, Any]) -> int:
-        """Return which call this piece belongs to; servers leave the index out or use it twice."""
-        index = entry.get("index")
-        if not isinstance(index, int):
-            index = len(self._calls) if entry.get("id") else max(len(self._calls) - 1, 0)
-        slot = self._slots.setdefault(index, len(self._calls))
-        known = self._calls.get(slot)
-        if known and known.id and entry.get("id") and entry["id"] != known.id:
-            slot = self._slots[index] = len(self._calls)
-        return slot
-
     def _first_token(self) -> None:
         if self._reply.seconds_to_first_token is None:
             self._reply.seconds_to_first_token = time.monotonic() - self._started
@@ -158,9 +114,7 @@ class StreamReader:
         reply = self._reply
         for kind, parts in self._parts.items():
             setattr(reply, kind, "".join(parts))
-        for slot, call in self._calls.items():
-            call.arguments = "".join(self._arguments.get(slot, ()))
-            reply.calls.append(call)
+        reply.calls = self._calls.calls()
         reply.seconds = time.monotonic() - self._started
         return reply
 
@@ -169,8 +123,8 @@ def read_body(body: Any, seconds: float) -> Reply:
     """Return the answer in a body that came in one piece. Raises ServerError for an error in it."""
     if not isinstance(body, dict):
         raise ServerError(f"the server answered with {type(body).__name__} instead of an object")
-    if body.get("error"):
-        raise ServerError(body["error"])
+    if (error := error_in(body)) is not None:
+        raise ServerError(error)
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
@@ -182,6 +136,31 @@ def read_body(body: Any, seconds: float) -> Reply:
         reply = reader.read([])
     reply.seconds, reply.seconds_to_first_token = seconds, None
     return reply
+
+
+def read_answer(pieces: Iterable[bytes], reader: StreamReader) -> Reply:
+    """Return the answer in a response's bytes, whether it came as a stream or in one piece.
+
+    Raises ServerError for an error in it, ValueError for what can't be read.
+    """
+    started = time.monotonic()
+    body, chunks = split_answer(pieces)
+    return reader.read(chunks) if body is None else read_body(body, time.monotonic() - started)
+
+
+def _parts(content: Any) -> list[tuple[str, Any]]:
+    """Return the texts of a content and what each is; some servers send a list of parts."""
+    if not isinstance(content, list):
+        return [("content", content)]
+    parts = []
+    for part in content:
+        if isinstance(part, dict):
+            kind = "reasoning" if part.get("type") in ("thinking", "reasoning") else "content"
+            inner = part.get("thinking") or part.get("reasoning") or part.get("text")
+            parts += [(kind, text) for _, text in _parts(inner)]
+        else:
+            parts.append(("content", part))
+    return parts
 
 
 def _numbered(calls: Any) -> list[Any]:

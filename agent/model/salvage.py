@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reapair.agent.model.reply import RawCall
+from reapair.agent.model.call_assembly import RawCall
 from reapair.agent.model.toolcalls import resolve_name
 from reapair.tools.python_source import parse_python
 

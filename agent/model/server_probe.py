@@ -1,18 +1,22 @@
-"""Looking at a server with GETs, and the ways in which that can fail."""
+"""Asking a server what it is, and the ways in which that can fail."""
 
 # ruff: noqa: N818 - the errors name a state of the server
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reapair.agent.model.connection import http_client, server_root
+from reapair.agent.model.connection import Hangup, brief_client, server_root
+from reapair.agent.model.limits import parse_json
 from reapair.agent.model.types import ModelError
 
 if TYPE_CHECKING:
     import httpx2
+
+SECONDS = 5.0
+"""All that is asked of a server to find out what it is takes no longer."""
 
 
 class NothingThere(ModelError):
@@ -33,9 +37,10 @@ class AccessRefused(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """A GET that was answered: the status and the body, parsed when it is JSON."""
+    """A request that was answered: the status, the body, and its value when it is JSON."""
 
     status: int
+    text: str
     body: Any
 
     def dict(self) -> dict[str, Any]:
@@ -43,37 +48,57 @@ class Got:
         return self.body if self.status == 200 and isinstance(self.body, dict) else {}
 
 
-class Probe:
-    """GETs against one server; a connection that fails raises ModelError once and for all."""
+@contextmanager
+def probe(
+    base_url: str,
+    api_key: str | None,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
+) -> Iterator[Probe]:
+    """Yield a probe of the server at `base_url` that takes so many seconds in all."""
+    sent = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    hangup = Hangup()
+    with brief_client(base_url, seconds, hangup, headers=sent | dict(headers or {})) as client:
+        yield Probe(base_url, client, hangup)
 
-    def __init__(
-        self,
-        base_url: str,
-        api_key: str | None,
-        timeout: float,
-        more_headers: Mapping[str, str] | None = None,
-    ) -> None:
+
+class Probe:
+    """Small requests to one server; a connection that fails raises ModelError."""
+
+    def __init__(self, base_url: str, client: httpx2.Client, hangup: Hangup) -> None:
         self.base_url = base_url
         self.root = server_root(base_url)
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        headers |= more_headers or {}
-        self.client: httpx2.Client = http_client(base_url, timeout=timeout, headers=headers)
+        self._client = client
+        self._hangup = hangup
 
     def get(self, url: str) -> Got:
         """GET an address. Raises NothingThere."""
+        return self._send("GET", url)
+
+    def post(self, url: str, body: dict[str, Any]) -> Got:
+        """POST a JSON body. Raises NothingThere."""
+        return self._send("POST", url, json=body)
+
+    def _send(self, method: str, url: str, **more: Any) -> Got:
         import httpx2
 
         try:
-            answer = self.client.get(url)
+            answer = self._client.request(method, url, **more)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise NothingThere(
-                f"No model server answers at {self.base_url}: {_cause(error)}.\n"
-                "Start one, or say where it is with --base-url."
-            ) from None
+            raise self._nothing(_cause(error)) from None
+        if self._hangup.late:  # to us, a body that we hung up on may look whole
+            raise self._nothing("no answer in time")
         try:
-            return Got(answer.status_code, json.loads(answer.content))
-        except (ValueError, RecursionError):
-            return Got(answer.status_code, None)
+            return Got(answer.status_code, answer.text, parse_json(answer.content))
+        except ValueError:
+            return Got(answer.status_code, answer.text, None)
+
+    def _nothing(self, cause: str) -> NothingThere:
+        cause = "no answer in time" if self._hangup.late else cause
+        return NothingThere(
+            f"No model server answers at {self.base_url}: {cause}.\n"
+            "Start one, or say where it is with --base-url."
+        )
 
 
 def _cause(error: Exception) -> str:

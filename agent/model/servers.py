@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -12,12 +13,14 @@ from urllib.parse import quote
 from reapair.agent.model.connection import api_root
 from reapair.agent.model.request import is_known
 from reapair.agent.model.server_probe import (
+    SECONDS,
     AccessRefused,
     NotAModelServer,
     NothingThere,
     Probe,
     ServerLoading,
     entries_of,
+    probe,
 )
 from reapair.agent.model.types import ModelError, Server, ServerKind
 
@@ -29,7 +32,7 @@ def detect(
     *,
     api_key: str | None = None,
     model: str | None = None,
-    timeout: float = 10.0,
+    timeout: float = SECONDS,
     headers: Mapping[str, str] | None = None,
 ) -> Server:
     """Look at the server behind `base_url` and return what it is.
@@ -38,7 +41,7 @@ def detect(
         base_url: with or without `/v1`.
         api_key: sent with every request; None sends none.
         model: the model to use; None takes the only one, or the only one that is loaded.
-        timeout: seconds for each of the few GETs.
+        timeout: seconds for all that is asked.
         headers: sent beside ours.
 
     Raises:
@@ -47,16 +50,16 @@ def detect(
         AccessRefused: the key is missing or wrong.
         ModelError: the model is not there, or the choice is open.
     """
-    probe = Probe(api_root(base_url), api_key, timeout, headers)
-    with probe.client:
-        models = _models(probe, model)
-        kind, version, facts = _kind(probe, models)
-        name = _choose(probe, kind, models, facts, model)
-        context = _context(probe, kind, name, models, facts)
-    return Server(kind, probe.base_url, name, context, version, _family(name, facts))
+    address = api_root(base_url)
+    with probe(address, api_key, headers, timeout) as asked:
+        models = _models(asked, model)
+        kind, version, facts = _kind(asked, models)
+        name = _choose(asked, kind, models, facts, model)
+        context = _context(asked, kind, name, models, facts)
+    return Server(kind, address, name, context, version, _family(name, facts))
 
 
-def find_local(model: str | None = None, timeout: float = 1.0) -> Server | None:
+def find_local(model: str | None = None) -> Server | None:
     """Return the first model server on this machine's usual ports, or None. Sends no key.
 
     Looks on loopback first, then, inside WSL or a container, on the machine around it.
@@ -64,10 +67,13 @@ def find_local(model: str | None = None, timeout: float = 1.0) -> Server | None:
     Raises ServerLoading or ModelError when one is there but can't be used yet, or not this way.
     """
     unusable: ModelError | None = None
+    deadline = time.monotonic() + SECONDS
     for host in ("127.0.0.1", *_hosts_around()):
         for port in LOCAL_PORTS:
+            # One that drips leaves time for the others.
+            seconds = max(deadline - time.monotonic(), 0.1) / 2
             try:
-                return detect(f"http://{host}:{port}/v1", model=model, timeout=timeout)
+                return detect(f"http://{host}:{port}/v1", model=model, timeout=seconds)
             except (NothingThere, NotAModelServer):
                 continue
             except ModelError as error:
@@ -94,29 +100,26 @@ def _hosts_around() -> list[str]:
     return []
 
 
-def is_ready(server: Server, timeout: float = 5.0) -> bool:
-    """Say whether the server answers and has loaded its model. Sends no key."""
+def is_ready(server: Server, timeout: float = SECONDS) -> bool:
+    """Return whether the server answers and has loaded its model. Sends no key."""
     path = "/health" if server.kind in ("llama.cpp", "vllm") else "/v1/models"
-    probe = Probe(server.base_url, None, timeout)
-    with probe.client:
-        try:
-            # Without a key a ready server may say 401, but never 503.
-            return probe.get(f"{probe.root}{path}").status < 500
-        except ModelError:
-            return False
+    with probe(server.base_url, None, seconds=timeout) as asked, contextlib.suppress(ModelError):
+        # Without a key a ready server may say 401, but never 503.
+        return asked.get(f"{asked.root}{path}").status < 500
+    return False
 
 
-def _models(probe: Probe, wanted: str | None) -> list[dict[str, Any]]:
+def _models(asked: Probe, wanted: str | None) -> list[dict[str, Any]]:
     """Return the entries of /v1/models; also where a server is loading or wants a key is told."""
-    got = probe.get(f"{probe.base_url}/models")
+    got = asked.get(f"{asked.base_url}/models")
     if got.status in (401, 403):
         raise AccessRefused(
-            f"The model server at {probe.base_url} refused the API key ({got.status}).\n"
+            f"The model server at {asked.base_url} refused the API key ({got.status}).\n"
             "Give its address with --base-url and its key in AGENT_API_KEY."
         )
     if got.status == 503:
         raise ServerLoading(
-            f"The model server at {probe.base_url} is still loading its model.\n"
+            f"The model server at {asked.base_url} is still loading its model.\n"
             "Wait until it is ready and try again."
         )
     entries = got.dict().get("data")
@@ -124,45 +127,45 @@ def _models(probe: Probe, wanted: str | None) -> list[dict[str, Any]]:
         if wanted and got.status in (404, 405):  # a bare endpoint without a list
             return []
         raise NotAModelServer(
-            f"What answers at {probe.base_url} is not an OpenAI-compatible model server "
+            f"What answers at {asked.base_url} is not an OpenAI-compatible model server "
             f"(GET /models gave {got.status}).\nGive the address of one with --base-url."
         )
     return [entry for entry in entries_of(entries) if entry.get("id")]
 
 
-def _kind(probe: Probe, models: list[dict[str, Any]]) -> tuple[ServerKind, str, dict[str, Any]]:
+def _kind(asked: Probe, models: list[dict[str, Any]]) -> tuple[ServerKind, str, dict[str, Any]]:
     """Return kind, version and what the deciding endpoint said."""
     owner = str(models[0].get("owned_by", "")) if models else ""
-    props = probe.get(f"{probe.root}/props").dict() if owner != "vllm" else {}
+    props = asked.get(f"{asked.root}/props").dict() if owner != "vllm" else {}
     if "build_info" in props or "default_generation_settings" in props or owner == "llamacpp":
         return "llama.cpp", str(props.get("build_info", "")), props
-    version = str(probe.get(f"{probe.root}/version").dict().get("version", ""))
+    version = str(asked.get(f"{asked.root}/version").dict().get("version", ""))
     if owner == "vllm" or (version and any("max_model_len" in entry for entry in models)):
         return "vllm", version, {}
-    lmstudio = probe.get(f"{probe.root}/api/v0/models").dict()
+    lmstudio = asked.get(f"{asked.root}/api/v0/models").dict()
     if isinstance(lmstudio.get("data"), list):
         return "lmstudio", "", lmstudio
-    ollama = probe.get(f"{probe.root}/api/version").dict()
+    ollama = asked.get(f"{asked.root}/api/version").dict()
     if "version" in ollama:
-        return "ollama", str(ollama["version"]), probe.get(f"{probe.root}/api/ps").dict()
+        return "ollama", str(ollama["version"]), asked.get(f"{asked.root}/api/ps").dict()
     if owner == "llama-swap":
-        return _behind_swap(probe)
+        return _behind_swap(asked)
     return "other", version, {}
 
 
-def _behind_swap(probe: Probe) -> tuple[ServerKind, str, dict[str, Any]]:
+def _behind_swap(asked: Probe) -> tuple[ServerKind, str, dict[str, Any]]:
     """Look through llama-swap at the server it runs now; asking for another would load that."""
-    running = entries_of(probe.get(f"{probe.root}/running").dict().get("running"))
+    running = entries_of(asked.get(f"{asked.root}/running").dict().get("running"))
     if running:
         name = str(running[0].get("model", ""))
-        props = probe.get(f"{probe.root}/upstream/{name}/props").dict()
+        props = asked.get(f"{asked.root}/upstream/{name}/props").dict()
         if "default_generation_settings" in props:
             return "llama.cpp", str(props.get("build_info", "")), {**props, "loaded": name}
     return "other", "", {}
 
 
 def _choose(
-    probe: Probe,
+    asked: Probe,
     kind: ServerKind,
     models: list[dict[str, Any]],
     facts: dict[str, Any],
@@ -175,7 +178,7 @@ def _choose(
         # llama.cpp serves its one model under any name.
         if names and not found and not (kind == "llama.cpp" and len(names) == 1):
             raise ModelError(
-                f"The server at {probe.base_url} has no model {wanted!r}.\n"
+                f"The server at {asked.base_url} has no model {wanted!r}.\n"
                 f"It has: {', '.join(names[:10])}. Choose one with --model."
             )
         return min(found, key=len, default=wanted)
@@ -184,10 +187,10 @@ def _choose(
             return candidates[0]
     if not names:
         raise ModelError(
-            f"The server at {probe.base_url} has no model.\nLoad one, or name one with --model."
+            f"The server at {asked.base_url} has no model.\nLoad one, or name one with --model."
         )
     raise ModelError(
-        f"The server at {probe.base_url} has {len(names)} models: {', '.join(names[:10])}.\n"
+        f"The server at {asked.base_url} has {len(names)} models: {', '.join(names[:10])}.\n"
         "Choose one with --model."
     )
 
@@ -209,7 +212,7 @@ def _loaded(kind: ServerKind, models: list[dict[str, Any]], facts: dict[str, Any
 
 
 def _context(
-    probe: Probe,
+    asked: Probe,
     kind: ServerKind,
     name: str,
     models: list[dict[str, Any]],
@@ -229,7 +232,7 @@ def _context(
             return None
         return (
             _slot_context(facts)
-            or _slot_context(probe.get(_props_of(probe, name)).dict())
+            or _slot_context(asked.get(_props_of(asked, name)).dict())
             or _whole(entry.get("meta", {}).get("n_ctx"))
         )
     return _whole(entry.get("max_model_len") or entry.get("context_length"))
@@ -245,9 +248,9 @@ def _family(name: str, facts: dict[str, Any]) -> str:
     return "glm-4.7" if str(facts.get("chat_template", "")).startswith("[gMASK]<sop>") else ""
 
 
-def _props_of(probe: Probe, name: str) -> str:
+def _props_of(asked: Probe, name: str) -> str:
     """Return where llama-server's router tells about one of its models without loading it."""
-    return f"{probe.root}/props?model={quote(name, safe='')}&autoload=false"
+    return f"{asked.root}/props?model={quote(name, safe='')}&autoload=false"
 
 
 def _slot_context(props: dict[str, Any]) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reapair.agent.model import control_tokens as control
-from reapair.agent.model.reply import RawCall
+from reapair.agent.model.call_assembly import RawCall
 from reapair.agent.model.types import ToolCall
 
 # What models trained on other harnesses call the same things.

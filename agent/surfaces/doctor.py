@@ -17,7 +17,7 @@ from reapair.agent.model.connect import headers_of
 from reapair.agent.model.kept_server import kept_server
 from reapair.agent.model.outcomes import REASONING_IN_CONTENT
 from reapair.agent.model.request import can_stream, is_known
-from reapair.agent.model.server_probe import Probe
+from reapair.agent.model.server_probe import probe
 from reapair.agent.model.servers import detect, find_local
 from reapair.agent.model.types import (
     Answer,
@@ -322,9 +322,8 @@ def _context(server: Server) -> Check:
 
 def _slots(server: Server, api_key: str | None, headers: Mapping[str, str] | None) -> Check:
     """Say how many slots share llama.cpp's context: one is right for one run."""
-    probe = Probe(server.base_url, api_key, 10.0, headers)
-    with probe.client:
-        slots = probe.get(f"{probe.root}/props").dict().get("total_slots")
+    with probe(server.base_url, api_key, headers) as asked:
+        slots = asked.get(f"{asked.root}/props").dict().get("total_slots")
     if not isinstance(slots, int):
         return Check("slots", "warning", "the server does not tell", "Start it with --props.")
     if slots > 1:

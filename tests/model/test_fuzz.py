@@ -18,8 +18,10 @@ import pytest
 
 from reapair.agent.model import control_tokens as control
 from reapair.agent.model import counting
+from reapair.agent.model.call_assembly import RawCall
+from reapair.agent.model.event_stream import ServerError
 from reapair.agent.model.outcomes import classify
-from reapair.agent.model.reply import RawCall, Reply, ServerError, StreamReader, read_body
+from reapair.agent.model.reply import Reply, StreamReader, read_body
 from reapair.agent.model.salvage import salvage
 from reapair.agent.model.toolcalls import MalformedArguments, check
 from reapair.agent.model.types import Outcome

@@ -9,8 +9,9 @@ import httpx2
 import pytest
 
 from reapair.agent.model import counting
+from reapair.agent.model.event_stream import ServerError
 from reapair.agent.model.outcomes import classify
-from reapair.agent.model.reply import Reply, ServerError, StreamReader, read_body
+from reapair.agent.model.reply import Reply, StreamReader, read_body
 from reapair.agent.model.types import Answer, Outcome, Progress, Usage
 from support.scripted_server import ScriptedServer
 from support.sse import CAPTURES, TOOLS, chunks, tool

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reapair.agent.model.reply import RawCall
+from reapair.agent.model.call_assembly import RawCall
 from reapair.agent.model.toolcalls import MalformedArguments, check, coerce, parse_arguments
 from support.sse import TOOLS, tool
 

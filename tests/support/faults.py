@@ -173,7 +173,7 @@ WIRE = [
     _fault("garbage", "chunk that is no JSON", O.BROKEN_STREAM),
     _fault("bad_utf8", "chunk that is no UTF-8", O.BROKEN_STREAM),
     _fault("stall", "silence in mid-stream", O.BROKEN_STREAM),
-    _fault("not_streamed", "whole body instead of a stream", O.BROKEN_STREAM),
+    _fault("not_streamed", "whole body instead of a stream", O.TOOL_CALLS),
     _fault("no_done", "stream without [DONE]", O.TOOL_CALLS),
     _fault("noise", "comments, empty choices, null deltas", O.TOOL_CALLS),
     _fault("no_usage", "no usage, no timings", O.TOOL_CALLS),

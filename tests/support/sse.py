@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+from reapair.agent.model.event_stream import frames
 
 CAPTURES = Path(__file__).parents[1] / "model/captures"
 """Streams of a real llama.cpp server."""
@@ -33,21 +34,5 @@ WILLING = {"logit_bias": {"</think>": 11, "<tool_call>": 11, "</arg_value>": 11}
 
 
 def chunks(pieces: Iterable[bytes]) -> Iterator[Any]:
-    """Yield the JSON of a stream that arrives in these pieces, as openai's reader does."""
-    import httpx2
-    import openai
-
-    response = httpx2.Response(
-        200,
-        headers={"Content-Type": "text/event-stream"},
-        content=iter(pieces),
-        request=httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions"),
-    )
-    return iter(openai.Stream(cast_to=object, response=response, client=_client()))
-
-
-@cache
-def _client() -> Any:
-    import openai
-
-    return openai.OpenAI(api_key="none", base_url="http://127.0.0.1/v1")
+    """Yield the JSON of a stream that arrives in these pieces."""
+    return frames(pieces)

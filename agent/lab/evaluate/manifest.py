@@ -75,7 +75,7 @@ def read_manifest(out: Path) -> dict[str, Any]:
 
 
 def _server(url: str, settings: Settings) -> dict[str, Any]:
-    from reapair.agent.model.server_probe import Probe
+    from reapair.agent.model.server_probe import probe
     from reapair.agent.model.servers import detect
 
     key = settings.api_key.get_secret_value() if settings.api_key else None
@@ -83,9 +83,8 @@ def _server(url: str, settings: Settings) -> dict[str, Any]:
     server = detect(url, api_key=key, model=settings.model, headers=headers)
     facts: dict[str, Any] = {}
     if server.kind == "llama.cpp":
-        probe = Probe(server.base_url, key, 10.0, headers)
-        with probe.client:
-            facts = probe.get(f"{probe.root}/props").dict()
+        with probe(server.base_url, key, headers) as asked:
+            facts = asked.get(f"{asked.root}/props").dict()
     template = facts.get("chat_template")
     return {
         "base_url": public_url(url),
