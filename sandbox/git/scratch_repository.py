@@ -23,7 +23,7 @@ class ScratchRepository:
     """A work tree in a directory, which may hold files already."""
 
     def __init__(self, place: Path) -> None:
-        self.place = place
+        self.place = place = place.absolute()  # git runs in it, so a relative path would double
         self._variables = SAFE_ENVIRONMENT | _FIXED | {"PATH": os.environ.get("PATH", os.defpath)}
         self._variables |= {"GIT_DIR": str(place / ".git"), "GIT_WORK_TREE": str(place)}
         self._git("init", "--quiet", "--template=", "--initial-branch=main")
@@ -59,6 +59,7 @@ def write_files(git_dir: Path, revision: str, place: Path) -> None:
 
     Not by `git archive`: attributes can leave files out of that, and rewrite others.
     """
+    place = place.absolute()
     index = place.with_name(place.name + ".index")
     variables = {"GIT_DIR": str(git_dir), "GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(place)}
     try:

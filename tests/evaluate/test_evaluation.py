@@ -59,6 +59,43 @@ def test_a_failure_stops_nothing_and_is_not_scored(tmp_path: Path) -> None:
         evaluate(Plan(tasks, plan.out, SETTINGS, "empty"))
 
 
+def test_paths_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tasks(tmp_path / "tasks", 1)
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(Path("tasks/tasks.jsonl"), Path("out"), SETTINGS, "gold")
+    assert dict(evaluate(plan).counts) == {"resolved": 1}
+    assert (tmp_path / "out/report.json").exists()
+
+
+def test_two_evaluations_do_not_work_in_one_directory(tmp_path: Path) -> None:
+    plan = Plan(write_tasks(tmp_path / "tasks", 1), tmp_path / "out", SETTINGS, "empty")
+    refused: list[str] = []
+
+    def again(*_: object) -> None:
+        if not refused:
+            with pytest.raises(InstanceError) as error:
+                evaluate(plan)
+            refused.append(str(error.value))
+
+    assert evaluate(plan, again).done == 1
+    assert f"in use by another evaluation, process {os.getpid()} on " in refused[0]
+    assert evaluate(plan).earlier == 1
+
+
+def test_an_interrupted_evaluation_has_its_predictions_and_report(tmp_path: Path) -> None:
+    plan = Plan(write_tasks(tmp_path / "tasks", 2), tmp_path / "out", SETTINGS, "gold")
+
+    def stop(_: object, record: Record | None) -> None:
+        if record:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(plan, stop)
+    report = json.loads((plan.out / "report.json").read_text())
+    assert report["resolved_instances"] == 1
+    assert len((plan.out / "predictions.jsonl").read_text().splitlines()) == 1
+
+
 def children_of(directory: Path) -> list[str]:
     """Return the processes that work below a directory of ours."""
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)

@@ -17,6 +17,7 @@ from support.instances import BUG, FILES, FIX, HIDDEN, SHOWN, patch_between, wri
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 SETTINGS = Settings()
+SHOWN_FAILS = "tests/test_calc.py::test_mean"
 
 
 class Grades:
@@ -50,6 +51,43 @@ def test_nothing_is_empty_and_no_patch_does_not_apply(grades: Grades) -> None:
     assert grades.grader.grade(b"+++ nonsense\n").status == "does_not_apply"
     other = patch_between(grades.place / "other", {"calc.py": "x\n"}, {"calc.py": "y\n"})
     assert grades.grader.grade(other.encode()).status == "does_not_apply"
+
+
+HERE_ONLY = """import pytest
+
+
+def test_with_a_library():
+    pytest.importorskip("not_installed_here")
+
+
+def test_with_a_network():
+    assert False, "no network"
+
+
+def test_text():
+    assert "a b".split() == ["a", "b"]
+"""
+
+
+def test_a_test_that_cannot_pass_here_is_named_and_does_not_count(tmp_path: Path) -> None:
+    names = ("with_a_library", "with_a_network", "text", "gone")
+    listed = [f"tests/test_env.py::test_{name}" for name in names]
+    hidden = patch_between(tmp_path / "hidden", FILES, {"tests/test_env.py": HERE_ONLY})
+    tasks = write_tasks(tmp_path / "tasks", PASS_TO_PASS=listed, FAIL_TO_PASS=[SHOWN_FAILS])
+    (tmp_path / "tasks/test.patch").write_text(hidden)
+    grader = Grader(next(read_instances(tasks)), tmp_path / "grading", SETTINGS)
+
+    def of(name: str, text: str) -> Grade:
+        patch = patch_between(tmp_path / name, FILES, {"calc.py": text})
+        return grader.grade(patch.encode())
+
+    right = of("right", FIX)
+    assert (right.status, right.pass_to_pass.failure) == ("resolved", [])
+    assert right.pass_to_pass.environment == [listed[0], listed[1], listed[3]]
+    # A fail-to-pass test stays strict, and so does a test that the patch breaks.
+    assert of("wrong", BUG + "\n").status == "unresolved"
+    broken = of("broken", FIX + "\n\nstr.split\nraise ImportError\n")
+    assert (broken.status, broken.pass_to_pass.failure) == ("unresolved", [])
 
 
 ON_TESTS: dict[str, dict[str, str | None]] = {

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +40,8 @@ class Plan:
         base_urls: servers; each run keeps one.
         clones: directory of clones for instances without an archive.
         redo: run again what is finished.
+
+    Paths are made absolute here, because workers and git run in directories of their own.
     """
 
     tasks: Path
@@ -49,6 +55,17 @@ class Plan:
     base_urls: Sequence[str] = ()
     clones: Path | None = None
     redo: bool = False
+
+    def __post_init__(self) -> None:
+        name, _, file = self.solver.partition(":")
+        absolute = {
+            "tasks": self.tasks.absolute(),
+            "out": self.out.absolute(),
+            "clones": self.clones and self.clones.absolute(),
+            "solver": f"{name}:{Path(file).absolute()}" if file else name,
+        }
+        for field_name, value in absolute.items():
+            object.__setattr__(self, field_name, value)
 
 
 @dataclass
@@ -117,16 +134,65 @@ def evaluate(
         raise InstanceError(f"No instance of {plan.tasks} was selected. Look at --ids and --slice.")
     manifest = make_manifest(plan.settings, plan.solver, plan.base_urls, plan.tasks, selection.ids)
     plan.out.mkdir(parents=True, exist_ok=True)
-    keep_manifest(plan.out, manifest, redo=plan.redo)
-    progress = Progress(len(selection))
-    unfinished = _Unfinished(plan, selection, progress, predictions)
-    on_record(progress, None)
-    for record in runner(iter(unfinished), plan.workers):
-        unfinished.release(record)
-        progress.count(record)
-        on_record(progress, record)
-    write_predictions(plan.out, manifest["model"])
+    with _locked(plan.out):
+        keep_manifest(plan.out, manifest, redo=plan.redo)
+        progress = Progress(len(selection))
+        unfinished = _Unfinished(plan, selection, progress, predictions)
+        on_record(progress, None)
+        report = _GrowingReport(plan.out, manifest["model"])
+        try:
+            for record in runner(iter(unfinished), plan.workers):
+                unfinished.release(record)
+                progress.count(record)
+                on_record(progress, record)
+                report.update()
+        finally:
+            report.write()
     return progress
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Hold an evaluation's directory; the kernel frees it however this process ends.
+
+    Raises InstanceError, which names the owner, where another process holds it.
+    """
+    with (out / ".lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InstanceError(
+                f"{out} is in use by another evaluation, {file.read(200).strip()}. "
+                "Wait for it, or give another --out."
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()} since {time.strftime('%F %T')}\n")
+        file.flush()
+        yield
+
+
+class _GrowingReport:
+    """Predictions and report, written while records arrive, so that a killed run leaves them.
+
+    Each writing reads all records: they are apart by ten times what one takes, at least by seconds.
+    """
+
+    SECONDS = 15.0
+
+    def __init__(self, out: Path, model: str) -> None:
+        self._out, self._model = out, model
+        self._due = 0.0
+
+    def update(self) -> None:
+        if time.monotonic() >= self._due:
+            self.write()
+
+    def write(self) -> None:
+        begun = time.monotonic()
+        write_predictions(self._out, self._model)
+        ended = time.monotonic()
+        self._due = ended + max(self.SECONDS, 10 * (ended - begun))
 
 
 def servers_for(

@@ -1,14 +1,16 @@
 """Grades a patch by the hidden tests, in a fresh sandbox, under the original test support.
 
 What counts: every test that must pass *passes* (a skip is not a pass), by the machine-readable
-report, with an exit code that agrees with it. Changes of the patch to tests, `conftest.py`, pytest
-settings and the like are taken back first.
+report, with an exit code that agrees with it. A pass-to-pass test that does not pass on the
+untouched code either is a fault of the environment: it is named and does not count.
+Changes of the patch to tests, `conftest.py`, pytest settings and the like are taken back first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -43,10 +45,16 @@ Status = Literal["resolved", "unresolved", "empty", "does_not_apply", "timed_out
 
 
 class GroupGrade(BaseModel):
-    """Which tests of a group passed, and which did not."""
+    """Which tests of a group passed, and which did not.
+
+    Attributes:
+        environment: those that pass neither with the patch nor without it, though they should
+            pass on both sides: this machine is to blame, so they do not count.
+    """
 
     success: list[str] = Field(default_factory=list)
     failure: list[str] = Field(default_factory=list)
+    environment: list[str] = Field(default_factory=list)
 
 
 class Grade(BaseModel):
@@ -123,8 +131,11 @@ class Grader:
             report = self._run(joined(changes, support=False))
         except ValueError as error:
             return Grade(instance_id=self.instance.id, status="does_not_apply", problem=str(error))
-        if not report.statuses and not report.timed_out:
-            self._check_the_suite()
+        if not report.statuses and not report.timed_out and not self._untouched.statuses:
+            raise SandboxError(
+                f"{self.instance.id}: no test runs, with a patch or without. Its environment is "
+                "not right: see agent prepare."
+            )
         grade = self._judge(report)
         grade.reverted = sorted(change.path for change in changes if change.support)
         if grade.resolved and (tricks := self._tricks(changes)):
@@ -139,6 +150,8 @@ class Grader:
             )
             for tests in (self.instance.fail_to_pass, self.instance.pass_to_pass)
         ]
+        if groups[1].failure and not report.timed_out:
+            self._set_environment_apart(groups[1])
         good = bool(groups[0].success) and not any(group.failure for group in groups)
         problem = report.inconsistent
         status: Status = "resolved" if good and not problem else "unresolved"
@@ -151,6 +164,11 @@ class Grader:
             pass_to_pass=groups[1],
             problem=problem,
         )
+
+    def _set_environment_apart(self, group: GroupGrade) -> None:
+        known = self._untouched.statuses
+        group.environment = [test for test in group.failure if not passes(test, known)]
+        group.failure = [test for test in group.failure if passes(test, known)]
 
     def _changes(self, patch: bytes) -> list[Change]:
         """Return what the patch changes, sorted into product and what only tests use."""
@@ -180,13 +198,10 @@ class Grader:
                 return self._upstream.run(sandbox, self.instance.timeout)
             return self._runner.run(sandbox, "all", self.instance.timeout)
 
-    def _check_the_suite(self) -> None:
-        """Raise SandboxError where no test runs without a patch either: that is no grade."""
-        if not self._run(b"").statuses:
-            raise SandboxError(
-                f"{self.instance.id}: no test runs, with a patch or without. Its environment is "
-                "not right: see agent prepare."
-            )
+    @cached_property
+    def _untouched(self) -> TestReport:
+        """The hidden tests on the code without a patch; run once, and only where it matters."""
+        return self._run(b"")
 
     def _apply(self, sandbox: Sandbox, patch: bytes) -> None:
         if patch.strip() and (problem := self._snapshot.apply(sandbox, patch)):

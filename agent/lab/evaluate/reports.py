@@ -24,9 +24,9 @@ def write_report(place: Path, instance: Instance, grade: Grade) -> None:
         "patch_successfully_applied": exists and grade.status != "does_not_apply",
         "resolved": grade.resolved,
         "tests_status": {
-            "FAIL_TO_PASS": grade.fail_to_pass.model_dump(),
-            "PASS_TO_PASS": grade.pass_to_pass.model_dump(),
-            "FAIL_TO_FAIL": {"success": [], "failure": []},
+            "FAIL_TO_PASS": grade.fail_to_pass.model_dump(exclude={"environment"}),
+            "PASS_TO_PASS": grade.pass_to_pass.model_dump(exclude={"environment"}),
+            "FAIL_TO_FAIL": {"success": [], "failure": grade.pass_to_pass.environment},
             "PASS_TO_FAIL": {"success": [], "failure": []},
         },
     }

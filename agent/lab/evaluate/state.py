@@ -41,6 +41,7 @@ def make_state(
 
     Raises InstanceError when the state can't be had.
     """
+    place = place.absolute()
     place.mkdir(parents=True)
     tree = ScratchRepository(place)
     clone = _clone_of(instance, clones)
