@@ -8,19 +8,19 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from reapair.agent.handover.finish import unfinished
 from reapair.agent.log.conversation import messages_of
-from reapair.agent.log.event_log import Run, RunError
+from reapair.agent.log.event_log import Run, RunError, remove
 from reapair.agent.log.events import Event, one_at_a_time
-from reapair.agent.log.listing import remove
 from reapair.agent.log.redaction import HIDDEN, public_url, secrets_of
 from reapair.agent.log.turns import finished
 from reapair.agent.loop.cancel import Cancel, Stopped
+from reapair.agent.loop.finish import unfinished
 from reapair.agent.loop.resume import follow_log, instruct
 from reapair.agent.loop.session import Session
 from reapair.agent.model.connect import connect
@@ -39,6 +39,7 @@ from reapair.tools import Tool
 if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite import SqliteSaver
 
+    from reapair.agent.handover.port import OpenPullRequest
     from reapair.sandbox import Engine, Sandbox
 
 RECURSION_LIMIT = 1_000_000
@@ -57,6 +58,22 @@ class UsageError(Exception):
     """The user asked for something that cannot be. The message says what to do instead."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a run is to do, and with what; see the arguments of `solve` and `resume`."""
+
+    issue: str
+    repository: Path
+    settings: Settings
+    model: Model
+    on_event: Callable[[Event], None] | None
+    cancel: Cancel
+    instruction: str | None = None
+    tools: Sequence[Tool[Any]]
+    engine: Engine | None
+    open_pull_request: OpenPullRequest | None
+
+
 def solve(
     issue: str,
     repository: Path | str = ".",
@@ -68,6 +85,7 @@ def solve(
     tools: Sequence[Tool[Any]] = (),
     make_sandbox: Callable[[], Sandbox] | None = None,
     engine: Engine | None = None,
+    open_pull_request: OpenPullRequest | None = None,
 ) -> Result:
     """Solve one issue.
 
@@ -82,6 +100,7 @@ def solve(
         make_sandbox: returns another sandbox of your own each time, with all that the tests need;
             default: those of the engine that `settings` name.
         engine: an engine of your own, in place of `make_sandbox`.
+        open_pull_request: opens the pull request that `settings.pr` asks for.
 
     Returns the result, whatever became of the issue. Raises SettingsError, UsageError, ModelError
     (no server) and RunError (no place to keep the run) before anything has happened.
@@ -94,13 +113,21 @@ def solve(
         raise UsageError("The issue is empty. Give its text, a file, or - for standard input.")
     _check_prompts(settings)
     model = model or connect(settings)
-    engine = OwnEngine(make_sandbox) if make_sandbox else engine
+    request = RunRequest(
+        issue=issue,
+        repository=top,
+        settings=settings,
+        model=model,
+        on_event=on_event,
+        cancel=cancel or Cancel(),
+        tools=tools,
+        engine=OwnEngine(make_sandbox) if make_sandbox else engine,
+        open_pull_request=open_pull_request,
+    )
     run = Run.create(settings.runs)
     try:
         with closing(run):
-            result = _drive(
-                run, settings, model, top, issue, on_event, cancel, tools=tools, engine=engine
-            )
+            result = _drive(run, request)
             if not settings.keep:
                 result.remember(messages_of(result))
             return result
@@ -121,6 +148,7 @@ def resume(
     cancel: Cancel | None = None,
     tools: Sequence[Tool[Any]] = (),
     make_sandbox: Callable[[], Sandbox] | None = None,
+    open_pull_request: OpenPullRequest | None = None,
 ) -> Result:
     """Go on with a run that was stopped or killed; a finished one only gives its result again.
 
@@ -134,7 +162,7 @@ def resume(
         model: a client of your own; default: the server that the run used.
         on_event: called with every event as it happens.
         cancel: stops the run from another thread.
-        tools, make_sandbox: those that the run was started with.
+        tools, make_sandbox, open_pull_request: those that the run was started with.
 
     Raises UsageError when the run ended before it began or had other tools, ModelError when its
     server is gone.
@@ -154,12 +182,19 @@ def resume(
         now = {"api_key": api_key, "base_url": address} | ({"headers": headers} if headers else {})
         settings = Settings(**{**facts["settings"], **now})
         _check_prompts(settings)
-        model = model or connect(settings)
-        repository, issue = Path(facts["repository"]), facts["issue"]
-        engine = OwnEngine(make_sandbox) if make_sandbox else None
-        return _drive(
-            run, settings, model, repository, issue, on_event, cancel, instruction, tools, engine
+        request = RunRequest(
+            issue=facts["issue"],
+            repository=Path(facts["repository"]),
+            settings=settings,
+            model=model or connect(settings),
+            on_event=on_event,
+            cancel=cancel or Cancel(),
+            instruction=instruction,
+            tools=tools,
+            engine=OwnEngine(make_sandbox) if make_sandbox else None,
+            open_pull_request=open_pull_request,
         )
+        return _drive(run, request)
 
 
 def _check_prompts(settings: Settings) -> None:
@@ -212,35 +247,34 @@ def project_folder(directory: Path, project: Path | None) -> Path:
     raise UsageError(f"{project} is no folder of the repository {top}. Give one with --project.")
 
 
-def _drive(
-    run: Run,
-    settings: Settings,
-    model: Model,
-    repository: Path,
-    issue: str,
-    on_event: Callable[[Event], None] | None,
-    cancel: Cancel | None = None,
-    instruction: str | None = None,
-    tools: Sequence[Tool[Any]] = (),
-    engine: Engine | None = None,
-) -> Result:
-    """Listen to the run and bring it to its end."""
+def _drive(run: Run, request: RunRequest) -> Result:
+    """Bring a run to its end and let the caller listen to it."""
+    on_event, settings = request.on_event, request.settings
     if on_event and settings.attempts > 1:
         on_event = one_at_a_time(on_event)
     if on_event:
         run.listen(on_event)
     run.hide(secrets_of(settings))
-    workspace = Workspace(run, settings, repository, engine=engine)
-    session = Session(run, settings, model, workspace, issue, cancel or Cancel(), own_tools=tools)
+    session = Session(
+        run,
+        settings,
+        request.model,
+        Workspace(run, settings, request.repository, engine=request.engine),
+        request.issue,
+        request.cancel,
+        part="whole" if settings.attempts == 1 else "choice",
+        own_tools=request.tools,
+        open_pull_request=request.open_pull_request,
+    )
     _check_tools(session)
     if settings.attempts == 1:
-        return _bring_to_end(session, lambda: _invoke(session, instruction))
+        return _bring_to_end(session, lambda: _invoke(session, request.instruction))
     from reapair.agent.attempts.attempts import Attempts
 
-    if not isinstance(model, SharedModel):
+    if not isinstance(request.model, SharedModel):
         raise UsageError("A model of your own holds one conversation: it makes one attempt.")
-    session.part = "choice"
-    return _bring_to_end(session, Attempts(session, _one_attempt, model, on_event).run)
+    attempts = Attempts(session, _one_attempt, request.model, on_event)
+    return _bring_to_end(session, attempts.run)
 
 
 def _check_tools(session: Session) -> None:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from reapair.agent.result import Evidence, ExitReason, Result, Verdict
     from reapair.agent.settings.settings import Settings
     from reapair.agent.settings.sources import SettingsError, load_settings
-    from reapair.agent.solve import UsageError, resume, solve
+    from reapair.agent.solve import UsageError
     from reapair.agent.surfaces.api import Agent, Stream, grade
     from reapair.agent.surfaces.compose import as_graph
+    from reapair.agent.surfaces.report.reported import resume, solve
     from reapair.sandbox.base import ExecResult, Sandbox, SandboxError
     from reapair.tools import Tool, tool
 
@@ -79,7 +80,8 @@ _HOMES = {
     "agent.model.types": ("Model", "ModelError"),
     "agent.result": ("Evidence", "ExitReason", "Result", "Verdict"),
     "agent.settings.settings": ("Settings",),
-    "agent.solve": ("UsageError", "resume", "solve"),
+    "agent.solve": ("UsageError",),
+    "agent.surfaces.report.reported": ("resume", "solve"),
     "agent.lab.stepwise": ("Observed", "StepEnvironment"),
     "sandbox.base": ("ExecResult", "Sandbox", "SandboxError"),
     "tools": ("Tool", "tool"),

@@ -20,12 +20,12 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from reapair.agent.attempts.selection import Entry, choose, is_good_enough
-from reapair.agent.handover.finish import finish, unfinished
-from reapair.agent.log.event_log import Run, RunError
+from reapair.agent.log.event_log import Run, RunError, digest
 from reapair.agent.log.redaction import secrets_of
 from reapair.agent.log.turns import finished
 from reapair.agent.loop.cancel import Cancel
-from reapair.agent.loop.session import Session, digest
+from reapair.agent.loop.finish import finish, unfinished
+from reapair.agent.loop.session import Session
 from reapair.agent.model.request import profile
 from reapair.agent.model.types import ModelError
 from reapair.agent.result import INFRASTRUCTURE, Choice, ExitReason, Result, Totals

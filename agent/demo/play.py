@@ -13,7 +13,7 @@ from reapair.agent.log.events import Event
 from reapair.agent.result import Result
 from reapair.agent.serve.keep import EmbeddedServer
 from reapair.agent.settings.settings import SandboxKind, Settings
-from reapair.agent.solve import solve
+from reapair.agent.surfaces.report.reported import solve
 from reapair.sandbox import SandboxError, choose
 
 INTRODUCTION = (

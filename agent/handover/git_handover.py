@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from reapair.agent.handover.port import HandoverError
 from reapair.sandbox.git import patch_policy as policy
 from reapair.sandbox.git.patch import parse
 from reapair.sandbox.git.repository import GitStore, Repository
@@ -29,10 +30,6 @@ class Branch(NamedTuple):
 
     name: str
     note: str
-
-
-class HandoverError(Exception):
-    """The patch could not be handed over. The message says why and what to do."""
 
 
 def slugify(title: str) -> str:

@@ -17,7 +17,7 @@ from reapair.agent.model.in_process import Count, InProcessModel, estimate
 from reapair.agent.model.types import Message
 from reapair.agent.result import Result, Verdict
 from reapair.agent.settings.settings import Settings
-from reapair.agent.solve import solve
+from reapair.agent.surfaces.report.reported import solve
 from reapair.sandbox import Sandbox
 from reapair.tools import Tool
 

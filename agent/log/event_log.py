@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import secrets
+import shutil
 import threading
 import time
 from collections import defaultdict
@@ -147,6 +149,18 @@ class Run:
         """Let go of the log and the lock."""
         self._log.close()
         self._lock.close()
+
+
+def digest(patch: bytes) -> str:
+    """Return what tells one patch from another in the log."""
+    return hashlib.sha256(patch).hexdigest()
+
+
+def remove(directory: Path) -> None:
+    """Remove a run and its attempts."""
+    for each in (*directory.parent.glob(f"{directory.name}.*"), directory):
+        # A thread of the run may still write its last file.
+        shutil.rmtree(each, ignore_errors=True)
 
 
 def make_private(directory: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from reapair.agent.log.event_log import RunError, read_events, runs_directory
+from reapair.agent.log.event_log import RunError, read_events, remove, runs_directory
 from reapair.agent.log.events import Event
 from reapair.agent.log.turns import finished
 
@@ -109,10 +108,3 @@ def clean(older_than: float, root: Path | None = None) -> list[str]:
             remove(summary.directory)
             removed.append(summary.id)
     return removed
-
-
-def remove(directory: Path) -> None:
-    """Remove a run and its attempts."""
-    for each in (*directory.parent.glob(f"{directory.name}.*"), directory):
-        # A thread of the run may still write its last file.
-        shutil.rmtree(each, ignore_errors=True)

@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from reapair.agent.handover.finish import finish
+from reapair.agent.log.event_log import digest
 from reapair.agent.log.turns import INTERRUPTED, steps_before
 from reapair.agent.loop.context_budget import Budget, budget_notice
-from reapair.agent.loop.session import digest, opening
+from reapair.agent.loop.finish import finish
+from reapair.agent.loop.session import opening
 from reapair.agent.loop.state import State
 from reapair.agent.model.loops import LoopGuard
 from reapair.agent.model.recovery import WIRE, decide, wait_until_ready

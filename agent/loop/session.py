@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import threading
 import time
@@ -11,16 +10,19 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from reapair.agent.handover.delivery import Delivery
 from reapair.agent.log.conversation import Conversation
+from reapair.agent.log.event_log import digest
 from reapair.agent.log.redaction import public_url
 from reapair.agent.log.turns import steps_before, turn_start
 from reapair.agent.loop.cancel import Cancel
-from reapair.agent.model.client import Client
+from reapair.agent.model.types import CachingModel
 from reapair.agent.result import Evidence, ExitReason, Totals
 from reapair.prompts import Prompts
 from reapair.tools import Tool, Toolbox, profile_tools
 
 if TYPE_CHECKING:
+    from reapair.agent.handover.port import OpenPullRequest
     from reapair.agent.log.event_log import Run
     from reapair.agent.log.events import Event
     from reapair.agent.model.types import Answer, Message, Model
@@ -50,8 +52,10 @@ class Session:
     spent: Callable[[], int] | None = None
     superseded: bool = False
     own_tools: Sequence[Tool[Any]] = ()
+    open_pull_request: OpenPullRequest | None = None
 
     def __post_init__(self) -> None:
+        self._cache = self.model if isinstance(self.model, CachingModel) else None
         self.prompts = Prompts(self.settings.prompts)
         self.history = Conversation(self.run.events)
         self.run.listen(self.history.apply)
@@ -102,15 +106,15 @@ class Session:
 
     def _read_ahead(self) -> None:
         """Let the server read what is known of the prompt while the sandbox is made."""
-        if self.part != "choice" and isinstance(self.model, Client):
+        if self.part != "choice" and self._cache:
             messages = self.history.messages or [opening(self.prompts, self.tools.names)]
             saved = self._saved_as if self.history.messages else None
-            self.model.read_ahead(messages, self.tools.schemas, saved)
+            self._cache.read_ahead(messages, self.tools.schemas, saved)
 
     def save_prompt(self) -> None:
         """Let the server keep what it has read, for the next life of this run."""
-        if self.history.messages and not self.superseded and isinstance(self.model, Client):
-            self.model.save(self._saved_as)
+        if self.history.messages and not self.superseded and self._cache:
+            self._cache.save(self._saved_as)
 
     @property
     def _saved_as(self) -> str:
@@ -127,6 +131,17 @@ class Session:
     def say(self, phase: str, line: str) -> None:
         """Show people what takes its time."""
         self.run.append("progress", phase=phase, text=line)
+
+    def delivery(self) -> Delivery:
+        """Return the hand-over of this run."""
+        return Delivery(
+            self.run,
+            self.settings,
+            self.workspace,
+            self.issue,
+            self.model.server.model,
+            self.open_pull_request,
+        )
 
     def limit(self, step: int) -> ExitReason | None:
         """Return the limit that forbids another step, if one does."""
@@ -186,11 +201,6 @@ class Session:
             if event.kind in ("response", "discarded"):
                 totals.add(event.data["usage"])
         return totals
-
-
-def digest(patch: bytes) -> str:
-    """Return what tells one patch from another in the log."""
-    return hashlib.sha256(patch).hexdigest()
 
 
 def opening(prompts: Prompts, tools: Sequence[str]) -> Message:

@@ -191,3 +191,16 @@ class SharedModel(Model, Protocol):
             context_tokens: what that conversation may hold.
             overrides: fields of each request that take the place of the usual ones.
         """
+
+
+@runtime_checkable
+class CachingModel(Model, Protocol):
+    """A model whose server can read a prompt ahead of time, and keep what it has read."""
+
+    def read_ahead(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]], saved: str | None = None
+    ) -> None:
+        """Let the server read the start of the prompt in the background; never an error."""
+
+    def save(self, name: str) -> None:
+        """Keep what the server has read for this conversation, where it can; never an error."""

@@ -19,7 +19,7 @@ from reapair.agent.model.types import Model
 from reapair.agent.result import Result
 from reapair.agent.settings.settings import Settings
 from reapair.agent.settings.sources import load_settings
-from reapair.agent.solve import solve
+from reapair.agent.surfaces.report.reported import solve
 from reapair.sandbox import Sandbox
 from reapair.tools import Tool
 

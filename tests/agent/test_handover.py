@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from reapair.agent.handover.git_handover import (
     SLUG_LIMIT,
-    HandoverError,
     apply_to_work_tree,
     slugify,
     to_branch,
     write_patch,
 )
+from reapair.agent.handover.port import HandoverError
 from support.repositories import VECTORS, git, make_repository, set_hooks, write
 
 pytestmark = pytest.mark.slow

@@ -12,8 +12,8 @@ import pytest
 
 from reapair.agent.log.event_log import RunError
 from reapair.agent.settings.settings import Settings
-from reapair.agent.solve import solve
 from reapair.agent.surfaces.report import render, write_report
+from reapair.agent.surfaces.report.reported import solve
 from reapair.agent.words.terminal_safe import one_line, visible
 from support.proved import FAST
 from support.showcase import environment, server, showcase, solved

@@ -27,7 +27,8 @@ from reapair.agent.log.redaction import public_url
 from reapair.agent.model.types import ModelError
 from reapair.agent.result import INFRASTRUCTURE, ExitReason, Result
 from reapair.agent.settings.settings import Settings
-from reapair.agent.solve import UsageError, solve
+from reapair.agent.solve import UsageError
+from reapair.agent.surfaces.report.reported import solve
 from reapair.sandbox import SandboxError
 
 RETRY_SECONDS = 5.0

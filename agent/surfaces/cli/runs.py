@@ -90,7 +90,7 @@ def undo(
 
 def _change_by_run(run_id: str, change: Callable[[Path, bytes], None], said: str) -> None:
     """Change the work tree of a run's repository by its patch."""
-    from reapair.agent.handover.git_handover import HandoverError
+    from reapair.agent.handover.port import HandoverError
     from reapair.agent.log.event_log import RunError, read_events
 
     directory = find_run(run_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,14 +122,23 @@ def solve(
 
     def job(on_event: Callable[[Event], None], cancel: Cancel) -> Result:
         from reapair.agent.model.connect import NoServerError
-        from reapair.agent.solve import solve as solve_issue
         from reapair.agent.surfaces.cli.serve import start_one
+        from reapair.agent.surfaces.github.pull_request import publish_result
+        from reapair.agent.surfaces.report.reported import solve as solve_issue
 
+        solve_it = partial(
+            solve_issue,
+            text,
+            settings=settings,
+            on_event=on_event,
+            cancel=cancel,
+            open_pull_request=publish_result,
+        )
         try:
-            return solve_issue(text, Path.cwd(), settings, on_event=on_event, cancel=cancel)
+            return solve_it()
         except NoServerError as error:
             start_one(error, asked_for=serve)
-            return solve_issue(text, Path.cwd(), settings, on_event=on_event, cancel=cancel)
+            return solve_it()
 
     run_and_show(job, settings, as_json=json, quiet=quiet, verbose=verbose)
 
@@ -230,7 +240,8 @@ def _go_on(
 
     def job(on_event: Callable[[Event], None], cancel: Cancel) -> Result:
         from reapair.agent.log.event_log import Run
-        from reapair.agent.solve import resume as resume_run
+        from reapair.agent.surfaces.github.pull_request import publish_result
+        from reapair.agent.surfaces.report.reported import resume as resume_run
 
         run = Run(directory, directory.name)
         if not as_json:
@@ -244,6 +255,7 @@ def _go_on(
             headers=settings.headers,
             on_event=on_event,
             cancel=cancel,
+            open_pull_request=publish_result,
         )
 
     run_and_show(job, settings, as_json=as_json, quiet=quiet, verbose=verbose)

@@ -11,9 +11,10 @@ from reapair.agent.result import accepted
 from reapair.agent.surfaces.github import artifact, words
 from reapair.agent.surfaces.github.artifact import ArtifactError, Facts
 from reapair.agent.surfaces.github.event import Trigger, check_sender, settled, text_of
-from reapair.agent.surfaces.github.issues import MARKER, MOST_COMMENTS, Issue, read_issue
-from reapair.agent.surfaces.github.publish import Published, PublishError, publish
-from reapair.agent.surfaces.github.reference import NoSuchPlaceError, Reference, parse
+from reapair.agent.surfaces.github.issues import MARKER, MOST_COMMENTS, read_issue
+from reapair.agent.surfaces.github.publish import Published, PublishError
+from reapair.agent.surfaces.github.pull_request import open_pull_request
+from reapair.agent.surfaces.github.reference import Reference
 from reapair.agent.surfaces.github.rest_client import GitHub, GitHubError
 from reapair.sandbox.git.patch_policy import changed_files
 from reapair.sandbox.git.repository import Repository
@@ -57,7 +58,7 @@ def solve_job(
     Raises NothingToDo, GitHubError, ArtifactError, and what `solve` raises.
     """
     from reapair.agent.log.event_log import read_events
-    from reapair.agent.solve import solve
+    from reapair.agent.surfaces.report.reported import solve
 
     if isinstance(asked, Trigger):
         check_sender(github, asked)
@@ -127,45 +128,6 @@ def publish_job(
     _say(github, reference, words.published_comment(made.url, facts, created=made.created))
     line = f"{made.url} {'opened' if made.created else 'updated'}. {words.outcome_line(facts)}"
     return PublishResult(made, line, words.job_summary(facts, files, made.url))
-
-
-def publish_result(
-    address: str, repository: Path, patch: bytes, result: Result, *, model: str
-) -> str:
-    """Open the draft pull request for a run of the user's own, and return its address.
-
-    Raises PublishError, GitHubError and NoSuchPlaceError.
-    """
-    reference = parse(address, repository)
-    if reference is None:
-        raise NoSuchPlaceError(f"{address} is no issue on GitHub.")
-    base = Repository.find(repository).head() or ""
-    facts = Facts.of(result, reference, base, model)
-    github = GitHub.at(reference.server)
-    return open_pull_request(github, reference, repository, patch, facts).url
-
-
-def open_pull_request(
-    github: GitHub,
-    reference: Reference,
-    repository: Path,
-    patch: bytes,
-    facts: Facts,
-    issue: Issue | None = None,
-    run_url: str = "",
-) -> Published:
-    """Publish a patch with everything that is known of it. Raises PublishError, GitHubError."""
-    if issue is None:
-        place = f"/repos/{reference.repository}/issues/{reference.number}"
-        issue = Issue.model_validate(github.get(place))
-    return publish(
-        github,
-        reference,
-        repository,
-        patch,
-        title=words.title_of(issue.title, reference.number),
-        body=words.pull_body(facts, changed_files(patch), reference, run_url),
-    )
 
 
 def _say(github: GitHub, reference: Reference, body: str) -> None:
