@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from reapair.agent.log.conversation import messages_of
 from reapair.agent.log.event_log import Run, RunError, remove
 from reapair.agent.log.events import Event, one_at_a_time
-from reapair.agent.log.redaction import HIDDEN, public_url, secrets_of
+from reapair.agent.log.redaction import secrets_of
 from reapair.agent.log.turns import finished
 from reapair.agent.loop.cancel import Cancel, Stopped
 from reapair.agent.loop.finish import unfinished
@@ -32,8 +32,10 @@ from reapair.agent.workspace.workspace import Workspace
 from reapair.prompts import Prompts, PromptsError
 from reapair.sandbox import SandboxError
 from reapair.sandbox.callers_engine import OwnEngine
+from reapair.sandbox.gateway.addresses import public_url
 from reapair.sandbox.git.repository import Repository
 from reapair.sandbox.git.run_git import GitError
+from reapair.sandbox.secrets import HIDDEN
 from reapair.tools import Tool
 
 if TYPE_CHECKING:
@@ -319,9 +321,9 @@ def _name(problem: BaseException, session: Session) -> tuple[ExitReason, str]:
     if session.cancel.requested or isinstance(problem, (Stopped, KeyboardInterrupt)):
         reason, words = ExitReason.CANCELLED, "Stopped."
     elif isinstance(problem, (RunError, sqlite3.Error)) or _is_full(problem):
-        reason, words = ExitReason.STORAGE_ERROR, str(problem)
+        reason, words = ExitReason.STORAGE_ERROR, session.run.redacted(str(problem))
     elif isinstance(problem, SandboxError):
-        reason, words = ExitReason.SANDBOX_ERROR, str(problem)
+        reason, words = ExitReason.SANDBOX_ERROR, session.run.redacted(str(problem))
     else:
         raise problem
     if session.run.of_kind("run_started") and session.settings.keep:

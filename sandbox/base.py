@@ -85,6 +85,10 @@ class Sandbox(ABC):
     def close(self) -> None:
         """End every process and remove what `start` made. May be called twice."""
 
+    def host_address(self) -> str | None:
+        """Return where commands of the set-up reach this machine; None when they don't."""
+        return None
+
     def __enter__(self) -> Self:
         self.start()
         return self

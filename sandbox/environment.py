@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
-import subprocess
-import sys
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from reapair.sandbox.base import Kind, Sandbox, SandboxError
+from reapair.sandbox.base import ExecResult, Kind, Sandbox, SandboxError
+from reapair.sandbox.gateway.host_settings import HostSettings
+from reapair.sandbox.secrets import Redaction
 
 SETUP_SECONDS = 1800.0
 """Longest that a set-up command may run."""
@@ -108,23 +109,31 @@ def install(sandbox: Sandbox, command: str, fill: Callable[[Sandbox], None], pri
     """
     fill(sandbox)
     _must(sandbox, f"find . -mindepth 1 ! -type d -print0 > {private}/sources")
-    variables = host_settings() | _QUIET
+    variables = dict(_QUIET)
     if bundle := _certificates():
         place = f"{private}/certificates.pem"
         sandbox.write(place, bundle)
         variables |= dict.fromkeys(_CERTIFICATE_VARIABLES, place)
-    result = sandbox.exec(f"exec 2>&1\n{command}", timeout=SETUP_SECONDS, env=variables)
+    with _host_variables(sandbox) as settings:
+        environment = settings | variables
+        result = sandbox.exec(f"exec 2>&1\n{command}", timeout=SETUP_SECONDS, env=environment)
     if not result.ok:
-        how = "took too long" if result.timed_out else f"failed with exit code {result.exit_code}"
-        raise SetupError(
-            f"The set-up command {how}: {command}\n{_tail(result.stdout)}\n"
-            "Correct it with --setup-command, or name an image that has everything with --image.",
-            _tail(result.stdout),
-        )
+        raise _failed(command, result)
     _must(
         sandbox,
         f"xargs -0 rm -f -- < {private}/sources && rm -rf .git {private}/*"
         " && find . -depth -mindepth 1 -type d -empty -delete",
+    )
+
+
+def _failed(command: str, result: ExecResult) -> SetupError:
+    how = "took too long" if result.timed_out else f"failed with exit code {result.exit_code}"
+    hide = Redaction(host_secrets()).text
+    tail = hide(_tail(result.stdout))
+    return SetupError(
+        f"The set-up command {how}: {hide(command)}\n{tail}\n"
+        "Correct it with --setup-command, or name an image that has everything with --image.",
+        tail,
     )
 
 
@@ -138,13 +147,6 @@ def _tail(output: bytes, lines: int = 20) -> str:
     return "\n".join(output.decode("utf-8", "replace").rstrip().split("\n")[-lines:])
 
 
-_HOST_VARIABLES = (
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
-    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
-    *("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"),
-    *("NPM_CONFIG_REGISTRY", "npm_config_registry", "GOPROXY"),
-)
-
 _QUIET = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_PROGRESS_BAR": "off",
@@ -152,44 +154,62 @@ _QUIET = {
     "DEBIAN_FRONTEND": "noninteractive",
 }
 
-_PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy")
-
 _CERTIFICATE_VARIABLES = (
     *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE"),
     *("NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO"),
 )
 
 
-def host_settings() -> dict[str, str]:
-    """Return the host's proxies and package indexes as variables for the set-up command."""
-    found = {name: os.environ[name] for name in _HOST_VARIABLES if os.environ.get(name)}
-    # Isolated, and away from the current directory: a repository must not answer for pip.
-    listing = subprocess.run(
-        [sys.executable, "-I", "-m", "pip", "config", "list"],
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    ).stdout
-    for line in listing.splitlines():
-        name, _, quoted = line.partition("=")
-        setting = name.rpartition(".")[2]
-        if setting in _PIP_SETTINGS:
-            # Directories of the host mean nothing inside.
-            values = [v for v in str(ast.literal_eval(quoted)).split() if not _local(v)]
-            if values:
-                found["PIP_" + setting.upper().replace("-", "_")] = " ".join(values)
-    return found
+@contextmanager
+def _host_variables(sandbox: Sandbox) -> Iterator[dict[str, str]]:
+    """Give the host's proxies and package indexes as variables, without a secret in them.
+
+    What is secret stays in a gateway on this machine, for a block of code. Raises SetupError where
+    the sandbox cannot reach this machine, or a setting with a login is not understood.
+    """
+    settings = HostSettings.read()
+    for name, value in settings.unclear.items():
+        if "@" in value:
+            raise SetupError(_NO_GATEWAY.format(name, "it is no address over HTTP"))
+    names = settings.secret_names()
+    if not names:
+        yield settings.variables(None)
+        return
+    from reapair.sandbox.gateway.server import Gateway
+
+    try:
+        host = sandbox.host_address()
+        if host is None:
+            raise OSError("the sandbox has no address of it")
+        gateway = Gateway(host)
+    except OSError as error:
+        reason = f"a sandbox of {sandbox.kind} cannot reach this machine: {error.strerror or error}"
+        raise SetupError(_NO_GATEWAY.format(" and ".join(names), reason)) from None
+    with gateway:
+        yield settings.variables(gateway)
 
 
-def _local(value: str) -> bool:
-    return value.startswith(("file:", "/", "."))
+_NO_GATEWAY = (
+    "{} holds a login that no sandbox may see, and it cannot be kept on this machine, since {}. "
+    "Unset it for this run, name a mirror that wants none, or an image that has everything with "
+    "--image."
+)
+
+
+def host_secrets() -> list[str]:
+    """Return every secret in the host's proxies and package indexes."""
+    return HostSettings.read().secrets()
+
+
+_CERTIFICATE = re.compile(
+    rb"-----BEGIN ((?:TRUSTED |X509 )?CERTIFICATE)-----.*?-----END \1-----\n?", re.S
+)
 
 
 def _certificates() -> bytes:
+    """Return the certificates that the host trusts; keys in the same file stay there."""
     for name in _CERTIFICATE_VARIABLES[:4]:
         path = os.environ.get(name)
         if path and Path(path).is_file():
-            return Path(path).read_bytes()
+            return b"".join(found[0] for found in _CERTIFICATE.finditer(Path(path).read_bytes()))
     return b""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from reapair.agent.log.events import LIVE, VERSION, Event, FormatError, Kind
-from reapair.agent.log.redaction import without
+from reapair.sandbox.secrets import Redaction
 
 LOCK_SECONDS = 2.0
 """How long a lock may be held by a command that a killed process was just about to start."""
@@ -63,7 +63,7 @@ class Run:
         for event in self._events:
             self._by_kind[event.kind].append(event)
         self._listeners: list[Callable[[Event], None]] = []
-        self._secrets: list[str] = []
+        self._redaction = Redaction()
         # The baseline reports from its own thread.
         self._writing = threading.Lock()
 
@@ -88,12 +88,15 @@ class Run:
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Keep these texts out of everything that is written or told from now on."""
-        self._secrets.extend(secrets)
+        self._redaction.add(secrets)
+
+    def redacted(self, text: str) -> str:
+        """Return a text without what `hide` was told."""
+        return self._redaction.text(text)
 
     def append(self, kind: Kind, step: int = 0, /, **data: Any) -> Event:
         """Write one event and tell the listeners. Raises RunError when the disk refuses it."""
-        if self._secrets:
-            data = without(self._secrets, data)
+        data = self._redaction.value(data)
         with self._writing:
             live = kind in LIVE
             seq = 0 if live else len(self._events) + 1

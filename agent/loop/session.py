@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 from reapair.agent.handover.delivery import Delivery
 from reapair.agent.log.conversation import Conversation
 from reapair.agent.log.event_log import digest
-from reapair.agent.log.redaction import public_url
 from reapair.agent.log.turns import steps_before, turn_start
 from reapair.agent.loop.cancel import Cancel
 from reapair.agent.model.types import CachingModel
 from reapair.agent.result import Evidence, ExitReason, Totals
 from reapair.prompts import Prompts
+from reapair.sandbox.gateway.addresses import public_url
 from reapair.tools import Tool, Toolbox, profile_tools
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ from reapair.agent.model.types import (
     Server,
     Usage,
 )
+from reapair.sandbox.secrets import Redaction, header_secrets
 
 if TYPE_CHECKING:
     import httpx2
@@ -37,6 +38,9 @@ SILENT_CUTTERS = ("ollama", "lmstudio", "other")
 """Kinds of servers that may drop the start of a prompt that does not fit, and answer still."""
 
 _TOLD_SECONDS = 30.0  # a server that does not even take its reading ahead is asked all the same
+
+LONGEST_DETAIL = 500
+"""Characters that are kept of what a server says of an error."""
 
 OnProgress = Callable[[Progress], None]
 
@@ -72,6 +76,8 @@ class Client:
         self._overrides = dict(overrides or {})
         self._idle_seconds = idle_seconds
         self._headers = dict(headers or {})
+        secrets = [secret for value in self._headers.values() for secret in header_secrets(value)]
+        self._hide = Redaction([*secrets, api_key or ""]).text
         self._hangup = Hangup()
         self._openai: openai.OpenAI | None = None
         self._counter = counting.Counter(server)
@@ -276,7 +282,8 @@ class Client:
             answer = Answer(Outcome.BROKEN_STREAM, detail=f"the answer can't be read: {error}")
         if self._hangup.requested:
             return Answer(Outcome.CANCELLED, detail="cancelled")
-        return answer
+        # Cut afterwards: of a key that is cut, the rest would not be known.
+        return replace(answer, detail=self._hide(answer.detail)[:LONGEST_DETAIL])
 
     def _exchange(self, body: dict[str, Any], reader: StreamReader) -> Reply:
         """Send a request and read the answer, a stream or not, from the raw response."""
@@ -347,7 +354,7 @@ def _failed(status: int | None, body: Any) -> Answer:
         kind, message = str(error.get("type") or ""), str(error.get("message") or error)
     return Answer(
         classify_error(status, kind, message),
-        detail=" ".join(f"{status or ''} {message}".split())[:500],
+        detail=" ".join(f"{status or ''} {message}".split()),
     )
 
 

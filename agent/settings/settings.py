@@ -4,13 +4,19 @@ where usual); `agent.config` adds the repository's file and the user's.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SandboxKind = Literal["auto", "docker", "podman", "bubblewrap", "none"]
+
+
+_KEY = re.compile(r"[!-~]+")
+_HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_HEADER_VALUE = re.compile(r"[ -~]+")
 
 
 class Settings(BaseSettings):
@@ -20,7 +26,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="AGENT_", env_ignore_empty=True, extra="forbid", populate_by_name=True
+        env_prefix="AGENT_",
+        env_ignore_empty=True,
+        extra="forbid",
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     base_url: str | None = Field(
@@ -112,3 +122,29 @@ class Settings(BaseSettings):
 
     keep: bool = True
     """Keep the run's directory; False removes it once there is a result, which then has it all."""
+
+    @field_validator("api_key")
+    @classmethod
+    def _clean_key(cls, key: SecretStr | None) -> SecretStr | None:
+        """Return the key without the line end that files of secrets bring with them."""
+        text = key.get_secret_value().strip() if key else ""
+        if text and not _KEY.fullmatch(text):
+            raise ValueError("A key has no blanks in it, and no letters beyond ASCII")
+        return SecretStr(text) if text else None
+
+    @field_validator("headers")
+    @classmethod
+    def _clean_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        """Return the headers without blanks and line ends around names and values."""
+        texts = {name.strip(): each.get_secret_value().strip() for name, each in headers.items()}
+        for name, text in texts.items():
+            if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(text)):
+                raise ValueError("Names and values of headers are printable ASCII in one line")
+        return {name: SecretStr(text) for name, text in texts.items()}
+
+    @model_validator(mode="after")
+    def _one_login(self) -> Self:
+        """Refuse two logins for one server: only one of them could be sent."""
+        if self.api_key and "@" in (self.base_url or "").partition("://")[2].partition("/")[0]:
+            raise ValueError("The address holds a user, and there is a key too: keep one of them")
+        return self

@@ -245,11 +245,12 @@ def _read(
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     first = error.errors()[0]
     # The name, or the alias, of the variable that it may come from.
-    name = str(first["loc"][0]).lower().removeprefix(_PREFIX.lower())
+    name = str((*first["loc"], "base_url")[0]).lower().removeprefix(_PREFIX.lower())
     name = name.removeprefix("openai_") if name not in Settings.model_fields else name
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, list(Settings.model_fields), 1, 0)
         return f"There is no setting {name!r}. Did you mean {near[0]}?"
     origin = origins.get(name, _flag(name))
     place = origin if origin.startswith(("--", _PREFIX, "OPENAI_")) else f"{origin}: {name}"
-    return f"{place}: {first['msg']}. See agent config, and agent solve --help."
+    words = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {words}. See agent config, and agent solve --help."

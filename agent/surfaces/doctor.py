@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from reapair.agent.model import advice
 from reapair.agent.model.client import Client
-from reapair.agent.model.connect import headers_of
+from reapair.agent.model.connect import named
 from reapair.agent.model.kept_server import kept_server
 from reapair.agent.model.outcomes import REASONING_IN_CONTENT
 from reapair.agent.model.request import can_stream, is_known
@@ -78,12 +78,12 @@ def checks(
 
 def diagnose(settings: Settings) -> Iterator[Check]:
     """Yield all checks for the model and the sandbox that the settings name."""
-    key = settings.api_key.get_secret_value() if settings.api_key else None
+    address, key, headers = named(settings)
 
     def sandbox() -> Iterator[Check]:
         yield _sandbox(settings)
 
-    yield from checks(settings.base_url, key, settings.model, sandbox, headers_of(settings))
+    yield from checks(address, key, settings.model, sandbox, headers)
 
 
 def _sandbox(settings: Settings) -> Check:

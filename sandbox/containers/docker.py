@@ -145,6 +145,12 @@ class DockerSandbox(Sandbox):
             self.close()
             return result(None, outputs, died=True)
 
+    def host_address(self) -> str | None:
+        """Return the gateway of the container's network; an engine elsewhere has one of its own."""
+        networks = self.api.inspect_container(self.container)["NetworkSettings"]["Networks"]
+        found = [network.get("Gateway") for network in (networks or {}).values()]
+        return next(filter(None, found), None) if self._setup else None
+
     def close(self) -> None:
         """Let go of the lease and remove the container with its volumes."""
         from docker.errors import DockerException

@@ -193,7 +193,9 @@ class DockerEngine(Engine):
 
     def _own_image(self) -> str:
         dockerfile = (Path(__file__).parents[1] / "Dockerfile").read_text()
-        return self.build("reapair-base", dockerfile, "The base image could not be built")
+        # Nothing of a repository runs in this one, so it may use the proxies of Docker's own file.
+        complaint = "The base image could not be built"
+        return self.build("reapair-base", dockerfile, complaint, use_config_proxy=True)
 
     def _derived_image(self, image: str) -> str:
         return self.build(
@@ -229,7 +231,9 @@ class DockerEngine(Engine):
             ) from error
         return self._image_id(name) or name
 
-    def build(self, repository: str, dockerfile: str, complaint: str) -> str:
+    def build(
+        self, repository: str, dockerfile: str, complaint: str, *, use_config_proxy: bool = False
+    ) -> str:
         """Return the name of the image that a Dockerfile without context makes.
 
         Raises SandboxError, whose message begins with the complaint.
@@ -249,6 +253,7 @@ class DockerEngine(Engine):
                         forcerm=True,
                         labels={IMAGE_LABEL: repository},
                         decode=True,
+                        use_config_proxy=use_config_proxy,
                     )
                 )
             except DockerException as error:

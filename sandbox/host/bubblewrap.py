@@ -13,7 +13,14 @@ from reapair.sandbox.limits import HOME, TMP
 
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _CONFIGURATION = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d")
-_NETWORK_CONFIGURATION = ("hosts", "nsswitch.conf", "ssl", "ca-certificates", "pki")
+# Of the folders of certificates only the public halves: private keys lie beside them.
+_NETWORK_CONFIGURATION = (
+    *("hosts", "nsswitch.conf", "ca-certificates"),
+    *("ssl/certs", "ssl/openssl.cnf", "ssl/cert.pem"),
+    *("pki/ca-trust", "pki/tls/certs", "pki/tls/cert.pem", "pki/tls/openssl.cnf"),
+)
+# Files in the folders of programs that are made to hold passwords.
+_PASSWORD_FILES = ("pip.conf", "etc/pip.conf", "etc/npmrc", "lib/node_modules/npm/npmrc")
 
 _ETC = {
     "passwd": "root:x:0:0::/root:/bin/sh\nagent:x:1000:1000::/home/agent:/bin/bash\n",
@@ -65,6 +72,7 @@ class BubblewrapSandbox(HostedSandbox):
 
     def _system_binds(self) -> list[str]:
         binds = ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev"]
+        binds += _hidden("/usr") + _hidden("/usr/local")
         for name in _SYSTEM:
             place = Path("/", name)
             if place.is_symlink():
@@ -86,9 +94,7 @@ class BubblewrapSandbox(HostedSandbox):
         binds = []
         for prefix in _foreign_prefixes():
             binds += ["--ro-bind", prefix, prefix]
-            # The one file of an environment that is made to hold passwords.
-            if Path(prefix, "pip.conf").exists():
-                binds += ["--ro-bind", "/dev/null", f"{prefix}/pip.conf"]
+            binds += _hidden(prefix)
         return binds
 
     def _private_binds(self) -> list[str]:
@@ -108,6 +114,12 @@ class BubblewrapSandbox(HostedSandbox):
         pythons = [f"{prefix}/bin" for prefix in (sys.prefix, sys.base_prefix)]
         system = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
         return ":".join(dict.fromkeys([f"{VENV}/bin", *pythons, *system]))
+
+
+def _hidden(prefix: str) -> list[str]:
+    """Return binds that put nothing in the place of files that may hold passwords."""
+    files = [f"{prefix}/{name}" for name in _PASSWORD_FILES if Path(prefix, name).exists()]
+    return [word for file in files for word in ("--ro-bind", "/dev/null", file)]
 
 
 def _foreign_prefixes() -> list[str]:

@@ -80,6 +80,10 @@ class HostedSandbox(Sandbox):
     def wrap(self, argv: list[str], env: dict[str, str]) -> tuple[list[str], dict[str, str]]:
         """Return the command line and environment on the host for a command inside."""
 
+    def host_address(self) -> str | None:
+        """Return loopback: the set-up shares the host's network."""
+        return "127.0.0.1" if self.setup else None
+
     def begin(self) -> None:
         """Prepare what the sandbox needs beside its directories."""
 

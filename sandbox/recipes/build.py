@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from reapair.sandbox.base import SandboxError
 from reapair.sandbox.containers.prune import IMAGE_LABEL
+from reapair.sandbox.gateway.host_settings import HostSettings
 from reapair.sandbox.limits import Limits
 from reapair.sandbox.recipes.devcontainer import Build
 
@@ -89,7 +90,8 @@ def _built(
         custom_context=True,
         dockerfile=_DOCKERFILE,
         tag=name,
-        buildargs=dict(build.arguments),
+        buildargs=_proxies() | dict(build.arguments),
+        use_config_proxy=False,  # an address with a password, perhaps
         target=build.target or None,
         container_limits={"memory": memory, "memswap": memory},
         labels={IMAGE_LABEL: _REPOSITORY},
@@ -106,6 +108,20 @@ def _built(
             raise ValueError(f"it took longer than {BUILD_SECONDS:.0f} seconds")
         if said := str(event.get("stream", "")).strip():
             yield said
+
+
+def _proxies() -> dict[str, str]:
+    """Return the host's proxies for a build, which runs the repository's code.
+
+    Raises SandboxError where one holds a login: a build cannot be given it without.
+    """
+    settings = HostSettings.read().proxies()
+    if names := settings.secret_names():
+        raise SandboxError(
+            f"{' and '.join(names)} holds a login that no build of the repository may see. Build "
+            "the image yourself and name it with --image."
+        )
+    return settings.variables(None)
 
 
 def _with_dockerfile(context: bytes, dockerfile: bytes) -> bytes:

@@ -14,9 +14,9 @@ import pytest
 from reapair.agent.log.event_log import Run, RunError, read_events
 from reapair.agent.log.formats import MODELS
 from reapair.agent.log.listing import summaries
-from reapair.agent.log.redaction import public_url
 from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import resume, solve
+from reapair.sandbox.gateway.addresses import public_url
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
 from support.tasks import script

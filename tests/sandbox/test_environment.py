@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -142,21 +143,22 @@ def test_settings_of_the_host_are_there_during_the_command_only(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle.pem"
-    bundle.write_text("A-CERTIFICATE-OF-THE-HOST")
+    pem = "-----BEGIN CERTIFICATE-----\nOF-THE-HOST\n-----END CERTIFICATE-----\n"
+    bundle.write_text(f"-----BEGIN PRIVATE KEY-----\nits key\n-----END PRIVATE KEY-----\n{pem}")
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     index = "http://user:pass-word-of-index@127.0.0.1:9/simple"  # where nothing answers
     monkeypatch.setenv("PIP_INDEX_URL", index)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
     monkeypatch.setenv("OPENAI_API_KEY", "key-of-the-model")
     command = (
-        'cat "$PIP_CERT"; echo; echo "$PIP_INDEX_URL $HTTPS_PROXY ${OPENAI_API_KEY-no key}"\n'
+        'cat "$PIP_CERT"; echo "$PIP_INDEX_URL $HTTPS_PROXY ${OPENAI_API_KEY-no key}"\n'
         "pip download --cert= --retries 0 no-such-package >/dev/null 2>&1; test $? -ne 0"
     )
     environment, lines = prepare(engine, command)
-    assert lines == [
-        "A-CERTIFICATE-OF-THE-HOST",
-        f"{index} http://proxy.invalid:3128 no key",
-    ]
+    *certificate, last = lines
+    assert "\n".join([*certificate, ""]) == pem
+    # The login stays here: in place of the index there is this program, which adds it.
+    assert re.fullmatch(r"http://[\d.]+:\d+/[\w-]+/0/simple http://proxy.invalid:3128 no key", last)
     with engine.sandbox(environment, "test") as sandbox:
         places = "/etc /run /tmp /var /usr/local /root" if engine.kind == "docker" else ""
         search = "grep -rlE 'pass-word-of-index|OF-THE-HOST|proxy.invalid'"

@@ -23,13 +23,13 @@ from reapair.agent.lab.evaluate.solvers import scripted_solver
 from reapair.agent.lab.evaluate.state import make_state
 from reapair.agent.lab.export.licence import licence_in
 from reapair.agent.log.event_log import RunError
-from reapair.agent.log.redaction import public_url
 from reapair.agent.model.types import ModelError
 from reapair.agent.result import INFRASTRUCTURE, ExitReason, Result
 from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import UsageError
 from reapair.agent.surfaces.report.reported import solve
 from reapair.sandbox import SandboxError
+from reapair.sandbox.gateway.addresses import public_url
 
 RETRY_SECONDS = 5.0
 """Wait before an instance is started again, times the number of its tries."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from reapair.agent.lab.evaluate.instances import InstanceError
 from reapair.agent.lab.evaluate.records import INSTANCES, write_whole
-from reapair.agent.log.redaction import public_url
 from reapair.agent.settings.settings import Settings
+from reapair.sandbox.gateway.addresses import public_url
 
 _FILE = "manifest.json"
 _SAME = ("solver", "model", "tools", "attempts", "prompts", "version")
@@ -75,12 +75,12 @@ def read_manifest(out: Path) -> dict[str, Any]:
 
 
 def _server(url: str, settings: Settings) -> dict[str, Any]:
+    from reapair.agent.model.connect import named
     from reapair.agent.model.server_probe import probe
     from reapair.agent.model.servers import detect
 
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-    headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-    server = detect(url, api_key=key, model=settings.model, headers=headers)
+    address, key, headers = named(settings.model_copy(update={"base_url": url}))
+    server = detect(address or url, api_key=key, model=settings.model, headers=headers)
     facts: dict[str, Any] = {}
     if server.kind == "llama.cpp":
         with probe(server.base_url, key, headers) as asked:

@@ -59,6 +59,9 @@ def _run_ids(beginning: str) -> list[str]:
     return []
 
 
+_secrets: list[str] = []
+
+
 RunId = Annotated[
     str, typer.Argument(help="The run, or the beginning of its id.", autocompletion=_run_ids)
 ]
@@ -72,9 +75,13 @@ def settings_from(given: dict[str, Any], *, here: bool = True) -> Settings:
     from reapair.agent.settings.sources import SettingsError, load
 
     try:
-        return load(Path.cwd() if here else None, given).settings
+        settings = load(Path.cwd() if here else None, given).settings
     except SettingsError as error:
         fail(2, str(error))
+    from reapair.agent.log.redaction import secrets_of
+
+    _secrets.extend(secrets_of(settings))
+    return settings
 
 
 def find_run(run_id: str) -> Path:
@@ -212,9 +219,10 @@ def short(directory: Path) -> str:
 def fail(code: int, message: str) -> NoReturn:
     """Say what went wrong and leave with the exit code."""
     from reapair.agent.words.terminal_safe import clean
+    from reapair.sandbox.secrets import Redaction
 
     with suppress(OSError):
-        typer.echo(clean(message), err=True)
+        typer.echo(clean(Redaction(_secrets).text(message)), err=True)
     leave(code)
 
 

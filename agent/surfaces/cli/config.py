@@ -46,7 +46,7 @@ def config(
 
 def _shown(loaded: Loaded, name: str) -> Any:
     """Return a value as it may be shown: of secrets, only whether they are set."""
-    from reapair.agent.log.redaction import public_url
+    from reapair.sandbox.gateway.addresses import public_url
 
     if name in ("api_key", "headers"):
         return "set" if getattr(loaded.settings, name) else "not set"

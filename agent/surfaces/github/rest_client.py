@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
-from reapair.agent.log.redaction import HIDDEN
 from reapair.agent.surfaces.github.reference import api_url, token_for
+from reapair.sandbox.secrets import HIDDEN
 
 if TYPE_CHECKING:
     import httpx2
