@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib.util import find_spec
+from typing import Literal
 
 # The product imports these in a thread. pytest rewrites some of them, as they are plugins too, and
 # Python 3.11 cannot make two syntax trees at once.
@@ -11,6 +13,8 @@ import langsmith.run_helpers  # noqa: F401
 import openai  # noqa: F401
 import pytest
 from hypothesis import settings
+
+from reapair.sandbox import Kind
 
 # Where everything is required, a commit is judged by the same examples each time.
 settings.register_profile("required", derandomize=True)
@@ -27,13 +31,13 @@ def require(name: str, available: bool, reason: str) -> None:
     pytest.skip(f"{name}: {reason}")
 
 
-@pytest.fixture(scope="session")
-def engine_problem() -> str:
-    """Why no sandbox engine works here; empty when one does."""
+@cache
+def problem(kind: Kind | Literal["auto"]) -> str:
+    """Return why no sandbox of a kind works here; empty when one does."""
     from reapair.sandbox import SandboxError, choose
 
     try:
-        choose("auto")
+        choose(kind)
     except SandboxError as error:
         return str(error)
     return ""
@@ -42,23 +46,15 @@ def engine_problem() -> str:
 @pytest.fixture(scope="session")
 def docker_problem() -> str:
     """Why Docker does not work here; empty when it does."""
-    from reapair.sandbox import SandboxError, choose
-
-    try:
-        choose("docker")
-    except SandboxError as error:
-        return str(error)
-    return ""
+    return problem("docker")
 
 
-@pytest.fixture(autouse=True)
-def _needs(request: pytest.FixtureRequest) -> None:
-    """Ask for the real parts that a test's marks name."""
-    if request.node.get_closest_marker("engine"):
-        problem = request.getfixturevalue("engine_problem")
-        require("sandbox engine", not problem, problem)
-    if request.node.get_closest_marker("docker"):
-        problem = request.getfixturevalue("docker_problem")
-        require("docker", not problem, problem)
-    if request.node.get_closest_marker("llama"):
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Require the real parts that a test's marks name, before fixtures of any scope need them."""
+    if item.get_closest_marker("engine"):
+        require("sandbox engine", not problem("auto"), problem("auto"))
+    if item.get_closest_marker("docker"):
+        require("docker", not problem("docker"), problem("docker"))
+    if item.get_closest_marker("llama"):
         require("llama.cpp", find_spec("xllamacpp") is not None, "pip install 'reapair[local]'")

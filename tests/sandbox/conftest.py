@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
-from functools import cache
 
 import pytest
-from conftest import require
+from conftest import problem, require
 
-from reapair.sandbox.base import Kind, Sandbox, SandboxError
+from reapair.sandbox.base import Sandbox
 from reapair.sandbox.containers.docker_engine import DockerEngine
-from reapair.sandbox.engines import choose
-from support.podman import podman_service
 from support.sandboxes import KINDS, SEALED, Make, Missing, maker
 
 
@@ -22,34 +18,9 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def podman() -> Iterator[str]:
-    """Why podman does not work here; empty when it does, as a service of the tests' own."""
-    with ExitStack() as stack:
-        try:
-            address = stack.enter_context(podman_service())
-            stack.enter_context(pytest.MonkeyPatch.context()).setenv("CONTAINER_HOST", address)
-            choose("podman")
-        except (OSError, SandboxError) as error:
-            yield str(error)
-        else:
-            yield ""
-
-
-@pytest.fixture(scope="session")
-def missing(request: pytest.FixtureRequest) -> Missing:
+def missing() -> Missing:
     """Why an engine does not work here, empty when it does; each is tried when it is asked for."""
-
-    @cache
-    def reason(kind: Kind) -> str:
-        if kind == "podman":
-            return str(request.getfixturevalue("podman"))
-        try:
-            choose(kind)
-        except SandboxError as error:
-            return str(error)
-        return ""
-
-    return reason
+    return problem
 
 
 @pytest.fixture(scope="module", params=KINDS)
