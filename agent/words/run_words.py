@@ -61,6 +61,19 @@ def commands(result: Result) -> list[tuple[str, str]]:
     return [("look:", look), ("apply:", f"agent apply {run}"), ("undo:", undo)]
 
 
+def reading_order(result: Result) -> str:
+    """Return the patch; where only its own tests show the fix, these are to be read first."""
+    from reapair.sandbox.git.patch import split
+    from reapair.sandbox.git.patch_policy import changed_files
+    from reapair.tools.files import is_test_file
+
+    if not result.evidence.own_test_only:
+        return result.patch
+    parts = split(result.patch.encode("utf-8", "surrogateescape"))
+    parts.sort(key=lambda part: not all(map(is_test_file, changed_files(part))))
+    return b"".join(parts).decode("utf-8", "surrogateescape")
+
+
 def candidate(each: Candidate) -> str:
     """Say what became of one of several attempts."""
     said = [f"attempt {each.attempt}: {each.verdict}", each.exit_reason]

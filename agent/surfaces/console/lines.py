@@ -192,7 +192,7 @@ class Screen:
         loud = self._level != "quiet"
         if result.patch and loud:
             self._gap()
-            self._diff(reading_order(result), lines)
+            self._diff(words.reading_order(result), lines)
         self._gap()
         style, meaning = words.VERDICTS[result.verdict]
         if result.error:
@@ -235,16 +235,3 @@ class Screen:
             self._line(line, "bold" if head else style)
         if limit is not None and len(lines) > limit:
             self._line(f"… {len(lines) - limit} more lines of the diff", "yellow")
-
-
-def reading_order(result: Result) -> str:
-    """Return the patch; where only its own tests show the fix, these are to be read first."""
-    from reapair.sandbox.git.patch import split
-    from reapair.sandbox.git.patch_policy import changed_files
-    from reapair.tools.files import is_test_file
-
-    if not result.evidence.own_test_only:
-        return result.patch
-    parts = split(result.patch.encode("utf-8", "surrogateescape"))
-    parts.sort(key=lambda part: not all(map(is_test_file, changed_files(part))))
-    return b"".join(parts).decode("utf-8", "surrogateescape")

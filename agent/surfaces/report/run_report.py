@@ -103,12 +103,11 @@ def _diff(
     directory: Path, result: Result | None
 ) -> tuple[int, list[tuple[str, int, int, list[tuple[str, str]]]]]:
     """Return how many lines were left out, and each file: name, lines added, removed, and lines."""
-    from reapair.agent.surfaces.console.lines import reading_order
     from reapair.sandbox.git.patch import split
     from reapair.sandbox.git.patch_policy import changed_files
 
     file = directory / "patch.diff"
-    patch = reading_order(result) if result else ""
+    patch = words.reading_order(result) if result else ""
     if not patch and file.is_file():
         patch = file.read_text("utf-8", "surrogateescape")
     files, room, left_out = [], MOST_DIFF, 0
