@@ -13,13 +13,14 @@ from typing import Any, Self, TypeVar
 
 from reapair.agent.lab.evaluate.grade import Grade, Grader
 from reapair.agent.lab.evaluate.instances import Instance
+from reapair.agent.log.event_log import Run
 from reapair.agent.log.events import Event
 from reapair.agent.loop.cancel import Cancel
 from reapair.agent.model.types import Model
 from reapair.agent.result import Result
 from reapair.agent.settings.settings import Settings
 from reapair.agent.settings.sources import load_settings
-from reapair.agent.surfaces.report.reported import solve
+from reapair.agent.surfaces.report.reported import resume, solve
 from reapair.sandbox import Sandbox
 from reapair.tools import Tool
 
@@ -84,6 +85,30 @@ class Agent:
         """
         cancel = cancel or Cancel()
         done = _in_thread(lambda: self.solve(issue, repository, on_event=on_event, cancel=cancel))
+        return await _stopping(done, cancel)
+
+    async def aresume(
+        self,
+        run: Run,
+        *,
+        instruction: str | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        cancel: Cancel | None = None,
+    ) -> Result:
+        """Go on with a run in a thread of its own, as `asolve` does; see `reapair.resume`."""
+        cancel = cancel or Cancel()
+        model = self._make_model() if self._make_model else None
+        done = _in_thread(
+            lambda: resume(
+                run,
+                instruction=instruction,
+                model=model,
+                on_event=on_event,
+                cancel=cancel,
+                tools=self._tools,
+                make_sandbox=self._make_sandbox,
+            )
+        )
         return await _stopping(done, cancel)
 
     def stream(self, issue: str, repository: Path | str = ".") -> Stream:

@@ -25,6 +25,7 @@ from reapair.agent.surfaces.cli import (
     export,
     tasks,
     github,
+    mcp,
 )
 # isort: on
 
@@ -34,6 +35,7 @@ __all__ = [
     "export",
     "github",
     "main",
+    "mcp",
     "runs",
     "serve",
     "setup",
