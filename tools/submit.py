@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from reapair.sandbox.base import Sandbox
-from reapair.sandbox.git.patch import parse, split
+from reapair.sandbox.git.patch import Patch
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
 from reapair.tools.files import is_test_file
 from reapair.tools.observation import clip, listed
@@ -103,17 +103,14 @@ def _readable(patch: str) -> str:
 
 def removed_from(patch: str) -> set[str]:
     """Return the files that lose lines, or go altogether: adding a test takes nothing away."""
-    names: set[str] = set()
-    for part in split(patch.encode("utf-8", "surrogateescape")):
-        head, _, hunks = part.partition(b"\n@@")
-        if b"\ndeleted file mode" in head or re.search(rb"^-", hunks, re.MULTILINE):
-            names.update(changed_files(part.decode("utf-8", "surrogateescape"))[1])
-    return names
+    files = Patch(patch.encode("utf-8", "surrogateescape")).files
+    losing = (file for file in files if file.removed or file.new is None)
+    return {path.decode("utf-8", "replace") for file in losing for path in file.changed}
 
 
 def changed_files(patch: str) -> tuple[list[str], list[str]]:
     """Return the paths a Git patch creates, and those it changes or deletes, sorted."""
-    files = parse(patch.encode("utf-8", "surrogateescape"))
+    files = Patch(patch.encode("utf-8", "surrogateescape")).files
     created = {file.new for file in files if file.new is not None and file.new != file.old}
     changed = {path for file in files for path in file.changed} - created
     return (

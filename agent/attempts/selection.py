@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from reapair.agent.result import Candidate, Choice, ExitReason, Verdict
 from reapair.sandbox import SandboxError
-from reapair.sandbox.git.patch import parse, split
-from reapair.sandbox.git.patch_policy import changed_files
+from reapair.sandbox.git.patch import Patch
+from reapair.sandbox.git.patch_parser import FileDiff
 from reapair.sandbox.git.run_git import GitError
 from reapair.tools.files import is_test_file
 from reapair.tools.python_source import parse_python
@@ -53,12 +53,12 @@ class Entry:
     @property
     def source(self) -> bytes:
         """The change without its tests."""
-        return b"".join(part for part in split(self.patch) if not _is_tests(part))
+        return Patch(self.patch).part(lambda file: not _is_test(file))
 
     @property
     def tests(self) -> bytes:
         """The tests in the change."""
-        return b"".join(part for part in split(self.patch) if _is_tests(part))
+        return Patch(self.patch).part(_is_test)
 
     @property
     def shown_by(self) -> list[str]:
@@ -69,12 +69,7 @@ class Entry:
 
 def changed_lines(patch: bytes) -> int:
     """Return how many lines a patch adds or removes outside of tests."""
-    lines = 0
-    for part in split(patch):
-        if not _is_tests(part):
-            hunks = part.partition(b"\n@@")[2].splitlines()[1:]
-            lines += sum(line.startswith((b"+", b"-")) for line in hunks)
-    return lines
+    return sum(file.changed_lines for file in Patch(patch).files if not _is_test(file))
 
 
 def is_good_enough(verdict: Verdict, patch: bytes) -> bool:
@@ -188,7 +183,7 @@ def substance(store: GitStore, tree: str, patch: bytes) -> str:
         store.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch, env=env)
     except GitError:
         return hashlib.sha256(patch).hexdigest()
-    paths = sorted({os.fsdecode(path) for file in parse(patch) for path in file.changed})
+    paths = sorted({os.fsdecode(path) for file in Patch(patch).files for path in file.changed})
     digest = hashlib.sha256()
     for path in paths:
         try:
@@ -284,5 +279,5 @@ def _file(test: str) -> str:
     return test.partition("::")[0] if "::" in test else "all"
 
 
-def _is_tests(part: bytes) -> bool:
-    return all(is_test_file(path) for path in changed_files(part))
+def _is_test(file: FileDiff) -> bool:
+    return all(map(is_test_file, file.paths))

@@ -13,8 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from reapair.agent.handover.port import HandoverError
-from reapair.sandbox.git import patch_policy as policy
-from reapair.sandbox.git.patch import parse
+from reapair.sandbox.git.patch import Patch
 from reapair.sandbox.git.repository import GitStore, Repository
 from reapair.sandbox.git.run_git import GitError
 
@@ -183,7 +182,7 @@ def write_patch(path: Path, patch: bytes) -> None:
 def _refuse_unsafe(patch: bytes) -> None:
     if not patch.strip():
         raise HandoverError("There is nothing to hand over: the patch is empty.")
-    for violation in policy.check(patch):
+    for violation in Patch(patch).violations():
         if violation.rule in _NEVER:
             raise HandoverError(f"The patch is not handed over: {violation.message}")
 
@@ -275,7 +274,7 @@ def _person(role: str, identity: tuple[str, str], when: int | None) -> dict[str,
 @contextmanager
 def _undone_on_failure(top: Path, patch: bytes) -> Iterator[None]:
     """Put the patch's files back as they were when git stops half-way (disk full, no right)."""
-    paths = {top / os.fsdecode(path) for file in parse(patch) for path in file.changed}
+    paths = {top / os.fsdecode(path) for file in Patch(patch).files for path in file.changed}
     kept = {path: _contents(path) for path in paths}
     try:
         yield

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reapair.agent.handover.delivery import handed_over
 from reapair.agent.log.event_log import RunError
 from reapair.agent.result import Choice, Evidence, ExitReason, Result, Verdict
-from reapair.sandbox.git.patch_policy import changed_files
+from reapair.sandbox.git.patch import Patch
 
 if TYPE_CHECKING:
     from reapair.agent.loop.session import Session
@@ -71,7 +71,7 @@ def _result(session: Session, reason: ExitReason, steps: int, summary: str, erro
         exit_reason=reason,
         evidence=evidence,
         summary=summary,
-        files=changed_files(patch),
+        files=Patch(patch).paths,
         steps=steps,
         usage=session.totals(),
         error=error,

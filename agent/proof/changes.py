@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from reapair.agent.proof.support import is_support
 from reapair.sandbox import Sandbox
-from reapair.sandbox.git.patch import parse, split
+from reapair.sandbox.git.patch import Patch
+from reapair.sandbox.git.patch_parser import FileDiff
 from reapair.tools.files import decode, read_many
-
-_HUNK = re.compile(rb"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class Change:
 
 def read_changes(patch: bytes) -> list[Change]:
     """Return the patch's parts, without their texts."""
-    return [change for part in split(patch) for change in _change(part)]
+    return [_change(file) for file in Patch(patch).files]
 
 
 def with_before(changes: list[Change], sandbox: Sandbox) -> list[Change]:
@@ -103,36 +100,19 @@ def _named_support(name: str | None) -> bool:
     return name is not None and is_support(name, "", "", "")
 
 
-def _change(part: bytes) -> Iterator[Change]:
-    for file in parse(part)[:1]:
-        old, new = (_name(path) for path in (file.old, file.new))
-        yield replace(_lines(part), old=old, new=new)
+def _change(file: FileDiff) -> Change:
+    return Change(
+        file.part,
+        _name(file.old),
+        _name(file.new),
+        added=frozenset(file.added),
+        cut=frozenset(file.cut).difference(file.added),
+        removed=tuple(line.decode("utf-8", "replace") for line in file.removed),
+    )
 
 
 def _name(path: bytes | None) -> str | None:
     return None if path is None else str(PurePosixPath(path.decode("utf-8", "replace")))
-
-
-def _lines(part: bytes) -> Change:
-    """Return a change with the numbers of the lines it brings, and those it takes away."""
-    added: set[int] = set()
-    cut: set[int] = set()
-    removed: list[str] = []
-    number, left = 0, 0
-    for line in part.split(b"\n"):
-        if left <= 0 and (hunk := _HUNK.match(line)):
-            number = int(hunk[3])
-            left = int(hunk[2] or 1) + int(hunk[4] or 1)
-        elif left > 0 and line[:1] == b"+":
-            added.add(number)
-            number, left = number + 1, left - 1
-        elif left > 0 and line[:1] == b"-":
-            cut.add(number)
-            removed.append(line[1:].decode("utf-8", "replace"))
-            left -= 1
-        elif left > 0 and line[:1] != b"\\":
-            number, left = number + 1, left - 2
-    return Change(part, None, None, frozenset(added), frozenset(cut - added), tuple(removed))
 
 
 def _text(data: bytes) -> str:

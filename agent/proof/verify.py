@@ -25,7 +25,7 @@ from reapair.agent.proof.tampering import changed_test_names, tampering
 from reapair.agent.proof.tree_checks import breakages, leftovers
 from reapair.agent.proof.tricks import product_tricks
 from reapair.agent.result import Evidence, Verdict
-from reapair.sandbox.git.patch_policy import check
+from reapair.sandbox.git.patch import Patch
 
 if TYPE_CHECKING:
     from reapair.agent.workspace.workspace import Workspace
@@ -54,7 +54,7 @@ def verify(
     """
     if not patch.strip():
         return Evidence(verdict=Verdict.EMPTY)
-    violations = [f"{found.rule}: {found.message}" for found in check(patch)]
+    violations = [f"{found.rule}: {found.message}" for found in Patch(patch).violations()]
     if violations:
         return Evidence(verdict=Verdict.REFUTED, violations=violations)
     try:

@@ -63,15 +63,14 @@ def commands(result: Result) -> list[tuple[str, str]]:
 
 def reading_order(result: Result) -> str:
     """Return the patch; where only its own tests show the fix, these are to be read first."""
-    from reapair.sandbox.git.patch import split
-    from reapair.sandbox.git.patch_policy import changed_files
+    from reapair.sandbox.git.patch import Patch
     from reapair.tools.files import is_test_file
 
     if not result.evidence.own_test_only:
         return result.patch
-    parts = split(result.patch.encode("utf-8", "surrogateescape"))
-    parts.sort(key=lambda part: not all(map(is_test_file, changed_files(part))))
-    return b"".join(parts).decode("utf-8", "surrogateescape")
+    files = Patch(result.patch.encode("utf-8", "surrogateescape")).files
+    files.sort(key=lambda file: not all(map(is_test_file, file.paths)))
+    return b"".join(file.part for file in files).decode("utf-8", "surrogateescape")
 
 
 def candidate(each: Candidate) -> str:

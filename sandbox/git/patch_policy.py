@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from reapair.sandbox.git.patch import GITLINK, SYMLINK, FileDiff, parse
+from reapair.sandbox.git.patch_parser import GITLINK, SYMLINK, FileDiff, printable
 
 SIZE_LIMIT = 5 * 1024 * 1024
 """Most bytes of a patch."""
@@ -46,33 +46,8 @@ _WORKFLOWS = (
 )
 
 
-def check(patch: bytes, *, allow_workflows: bool = False) -> list[Violation]:
-    """Return every rule the patch breaks, each path once a rule; [] when it may be used.
-
-    Args:
-        patch: a unified diff, as git writes it or close to it; any bytes are taken.
-        allow_workflows: let it change what a forge runs by itself.
-    """
-    if len(patch) > SIZE_LIMIT:
-        message = f"The patch has {len(patch)} bytes; at most {SIZE_LIMIT} are taken."
-        return [Violation("size", "", message)]
-    found: dict[tuple[str, str], Violation] = {}
-    for file in parse(patch):
-        for violation in _check_file(file):
-            if violation.rule != "workflow" or not allow_workflows:
-                found.setdefault((violation.rule, violation.path), violation)
-    return list(found.values())
-
-
-def changed_files(patch: bytes) -> list[str]:
-    """Return the paths that a patch creates, changes, renames (both names) or deletes.
-
-    In the patch's order; bytes that are not UTF-8 are shown as `\\xNN`.
-    """
-    return list(dict.fromkeys(printable(path) for file in parse(patch) for path in file.changed))
-
-
-def _check_file(file: FileDiff) -> Iterator[Violation]:
+def violations_of(file: FileDiff) -> Iterator[Violation]:
+    """Yield the rules that one file's part of a patch breaks."""
     for reading in sorted(file.readings):
         yield from check_path(reading)
     path = printable(file.new or file.old or min(file.readings))
@@ -134,9 +109,3 @@ def link_escapes(link: bytes, target: bytes) -> bool:
         or ".." in names[ups:]
         or any(_GIT_DIR.fullmatch(name) for name in names)
     )
-
-
-def printable(path: bytes) -> str:
-    """Return a path that can always be printed, on a terminal too."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

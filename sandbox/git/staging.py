@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
-from reapair.sandbox.git.patch_policy import check_path, printable
+from reapair.sandbox.git.patch_parser import printable
+from reapair.sandbox.git.patch_policy import check_path
 from reapair.sandbox.git.repository import GitStore, read_regular
 
 UNTRACKED_LIMIT = 50 * 1024 * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reapair.sandbox.git.patch import split
+from reapair.sandbox.git.patch import Patch
 from reapair.tools.files import is_test_file
 
 PATCH = b"""diff --git a/calc.py b/calc.py
@@ -24,7 +24,7 @@ new file mode 100644
 
 
 def test_a_patch_is_split_at_files_only() -> None:
-    parts = split(PATCH)
+    parts = [file.part for file in Patch(PATCH).files]
     assert b"".join(parts) == PATCH
     assert [part.splitlines()[0] for part in parts] == [
         b"diff --git a/calc.py b/calc.py",

@@ -8,7 +8,6 @@ import pytest
 
 from reapair.agent.lab.evaluate.grade import Grade, Grader
 from reapair.agent.lab.evaluate.instances import Instance, read_instances
-from reapair.agent.lab.evaluate.plain_diff import with_git_headers
 from reapair.agent.proof.changes import read_changes
 from reapair.agent.settings.settings import Settings
 from reapair.sandbox import SandboxError
@@ -220,11 +219,11 @@ PLAIN = b"""--- a/src/calc.py\t2026-01-01
 
 def test_a_plain_diff_counts_like_git_s() -> None:
     """Lines of a hunk that look like headers stay what they are."""
-    changes = read_changes(with_git_headers(PLAIN))
+    changes = read_changes(PLAIN)
     assert [(c.old, c.new) for c in changes] == [
         ("src/calc.py", "src/calc.py"),
         (None, "new.py"),
         ("old.py", None),
     ]
     assert changes[0].removed == ("-- a",)
-    assert with_git_headers(with_git_headers(PLAIN)) == with_git_headers(PLAIN)
+    assert b"".join(change.part for change in changes) == PLAIN

@@ -14,7 +14,7 @@ import pytest
 from reapair.sandbox.base import Sandbox
 from reapair.sandbox.git import recent_history as history
 from reapair.sandbox.git import staging as worktree
-from reapair.sandbox.git.patch_policy import changed_files
+from reapair.sandbox.git.patch import Patch
 from reapair.sandbox.git.snapshot import Snapshot
 from reapair.sandbox.host.no_sandbox import LocalSandbox
 from support.repositories import git, make_repository, trap, write
@@ -194,11 +194,11 @@ def test_ignored_files_go_in_when_asked_for_and_never_come_out(
     assert local.read("local.cfg") == b"local.cfg\n"
     assert run(local, "test -x build/run; ls -A build; git status --porcelain") == "deep\nrun\n"
     run(local, "echo changed > local.cfg; rm build/run; echo 1 > a.txt")
-    assert changed_files(snapshot.patch(local)) == ["a.txt"]
+    assert Patch(snapshot.patch(local)).paths == ["a.txt"]
     run(local, "echo > .gitignore; echo > build/new; git add -f local.cfg; git commit -qam x")
-    assert changed_files(snapshot.patch(local)) == [".gitignore", "a.txt", "build/new"]
+    assert Patch(snapshot.patch(local)).paths == [".gitignore", "a.txt", "build/new"]
     run(local, "rm -rf .git")
-    assert changed_files(snapshot.patch(local)) == [".gitignore", "a.txt", "build/new"]
+    assert Patch(snapshot.patch(local)).paths == [".gitignore", "a.txt", "build/new"]
 
 
 def test_a_file_in_the_repository_can_ask_for_them(ignoring: Path, local: LocalSandbox) -> None:
@@ -292,7 +292,7 @@ def test_large_files_stay_out(
     assert run(local, "ls *.bin; git log --format=%s") == "small.bin\nInitial commit\n"
     local.write("a.txt", b"new\n")
     patch = snapshot.patch(local)
-    assert changed_files(patch) == ["a.txt"]
+    assert Patch(patch).paths == ["a.txt"]
     git(repository, "apply", "--check", stdin=patch)
 
 

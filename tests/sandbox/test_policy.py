@@ -10,13 +10,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from reapair.sandbox.git.patch import UNREADABLE, parse
-from reapair.sandbox.git.patch_policy import SIZE_LIMIT, changed_files, check
+from reapair.sandbox.git.patch import Patch
+from reapair.sandbox.git.patch_parser import UNREADABLE, parse
+from reapair.sandbox.git.patch_policy import SIZE_LIMIT
 from support.repositories import git, make_repository, write
 
 
 def rules(patch: bytes, **options: bool) -> set[str]:
-    return {violation.rule for violation in check(patch, **options)}
+    return {violation.rule for violation in Patch(patch).violations(**options)}
 
 
 def creation(path: str, content: str = "x", mode: str = "100644") -> bytes:
@@ -47,8 +48,8 @@ def test_a_plain_change_is_allowed() -> None:
         b"diff --git a/lib/b.py b/lib/b.py\nindex 1..2 100644\n--- a/lib/b.py\n+++ b/lib/b.py\n"
         b"@@ -1,2 +1,2 @@\n import os\n-b = 1\n+b = 2\n"
     )
-    assert check(patch) == []
-    assert changed_files(patch) == ["lib/b.py"]
+    assert Patch(patch).violations() == []
+    assert Patch(patch).paths == ["lib/b.py"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_quoted_names_are_decoded_before_they_are_judged() -> None:
     assert rules(quoted_creation(r"\056git/config")) == {"git_dir"}
     assert rules(quoted_creation(r"lib/\056\056/\056\056/x")) == {"path_escape"}
     assert rules(quoted_creation(r".github/work\146lows/ci.yml")) == {"workflow"}
-    assert changed_files(quoted_creation(r"a\"b\\c\303\251\t.py")) == ['a"b\\cé\\t.py']
+    assert Patch(quoted_creation(r"a\"b\\c\303\251\t.py")).paths == ['a"b\\cé\\t.py']
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_links_out_of_the_tree_are_refused(target: str) -> None:
 
 
 def test_links_inside_the_tree_are_allowed() -> None:
-    assert check(creation("deep/down/link", "../../lib/b.py", "120000")) == []
+    assert Patch(creation("deep/down/link", "../../lib/b.py", "120000")).violations() == []
     assert rules(creation("deep/down/link", "../../../lib/b.py", "120000")) == {"link_escape"}
 
 
@@ -113,7 +114,8 @@ def test_lines_behind_a_hunk_do_not_move_a_link(trailer: str) -> None:
 
 def test_removing_a_link_is_allowed() -> None:
     patch = b"diff --git a/l b/l\ndeleted file mode 120000\nindex 1..0\n--- a/l\n+++ /dev/null\n"
-    assert check(patch + b"@@ -1 +0,0 @@\n-/etc/passwd\n\\ No newline at end of file\n") == []
+    patch += b"@@ -1 +0,0 @@\n-/etc/passwd\n\\ No newline at end of file\n"
+    assert Patch(patch).violations() == []
 
 
 def test_submodules_in_every_form_are_refused() -> None:
@@ -145,13 +147,13 @@ def test_files_with_power_are_named(path: str, rule: str) -> None:
 
 def test_like_named_files_without_power_are_allowed() -> None:
     for path in (".gitignore", "docs/.github/workflows/x.yml", ".github/CODEOWNERS", "git/x.py"):
-        assert check(creation(path)) == [], path
+        assert Patch(creation(path)).violations() == [], path
 
 
 def test_workflows_can_be_allowed() -> None:
     patch = creation(".github/workflows/ci.yml")
     assert rules(patch) == {"workflow"}
-    assert check(patch, allow_workflows=True) == []
+    assert Patch(patch).violations(allow_workflows=True) == []
 
 
 def test_a_rename_is_judged_and_named_by_both_ends() -> None:
@@ -160,7 +162,7 @@ def test_a_rename_is_judged_and_named_by_both_ends() -> None:
         b"rename from ci.yml\nrename to .github/workflows/ci.yml\n"
     )
     assert rules(patch) == {"workflow"}
-    assert changed_files(patch) == ["ci.yml", ".github/workflows/ci.yml"]
+    assert Patch(patch).paths == ["ci.yml", ".github/workflows/ci.yml"]
 
 
 def test_headers_that_are_no_git_headers_count_too() -> None:
@@ -178,8 +180,8 @@ def test_text_that_looks_like_a_header_inside_a_hunk_is_text() -> None:
         b"@@ -1,3 +1,3 @@\n--- a/.git/config\n-diff --git a/../x b/../x\n-x\n"
         b"+++ b/.git/config\n+diff --git a/../x b/../x\n+new file mode 160000\n"
     )
-    assert check(patch) == []
-    assert changed_files(patch) == ["q.sql"]
+    assert Patch(patch).violations() == []
+    assert Patch(patch).paths == ["q.sql"]
 
 
 def test_a_hunk_cannot_hide_a_header_behind_wrong_counts() -> None:
@@ -195,7 +197,7 @@ def test_a_large_patch_is_refused_without_being_read() -> None:
 
 def test_messages_can_be_printed() -> None:
     patch = quoted_creation(r".git/\033[2J\377\n")
-    (violation,) = check(patch)
+    (violation,) = Patch(patch).violations()
     assert violation.path.isprintable()
     assert violation.message.isprintable()
 
@@ -276,5 +278,6 @@ def test_no_mutation_shows_git_a_name_that_we_do_not_see(
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_taken(patch: bytes) -> None:
-    check(patch)
-    changed_files(patch)
+    read = Patch(patch)
+    assert read.violations() is not read.paths
+    assert all(file.part in patch for file in read.files)

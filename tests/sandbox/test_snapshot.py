@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from reapair.sandbox.base import Sandbox, SandboxError
 from reapair.sandbox.git import snapshot as snapshot_module
-from reapair.sandbox.git.patch_policy import changed_files, check
+from reapair.sandbox.git.patch import Patch
 from reapair.sandbox.git.snapshot import Snapshot
 from reapair.sandbox.host.no_sandbox import LocalSandbox
 from support.repositories import VECTORS, git, make_repository, write
@@ -294,7 +294,7 @@ def test_sha256_repositories(tmp_path: Path, local: LocalSandbox) -> None:
     snapshot = take(tmp_path / "repository")
     snapshot.load(local)
     local.write("a.txt", b"two\n")
-    assert changed_files(snapshot.patch(local)) == ["a.txt"]
+    assert Patch(snapshot.patch(local)).paths == ["a.txt"]
 
 
 def test_line_ends_are_the_work_trees(repository: Path, local: LocalSandbox) -> None:
@@ -329,9 +329,9 @@ def test_a_commit_is_one_root_commit_in_every_sandbox(repository: Path, make: Ma
         assert sandbox.read("a.txt") == b"one\ntwo\nthree\n"
         assert run(sandbox, "git status --porcelain") == ""
         run(sandbox, "echo 1 > new && git add new && git commit -qm mine")
-        assert changed_files(snapshot.patch(sandbox)) == ["new"]
+        assert Patch(snapshot.patch(sandbox)).paths == ["new"]
         run(sandbox, "chmod 0 .git new")
-        assert changed_files(snapshot.patch(sandbox)) == ["new"]
+        assert Patch(snapshot.patch(sandbox)).paths == ["new"]
 
 
 def test_the_root_commit_depends_on_the_files_alone(tmp_path: Path) -> None:
@@ -367,9 +367,9 @@ def test_by_products_stay_and_are_ignored(repository: Path, local: LocalSandbox)
     assert local.read("lib/b.py") == b"b = 1\n"
     assert run(local, "git status --porcelain") == ""
     local.write("lib/new.py", b"")
-    assert changed_files(snapshot.patch(local)) == ["lib/new.py"]
+    assert Patch(snapshot.patch(local)).paths == ["lib/new.py"]
     run(local, "rm -rf .git")
-    assert changed_files(snapshot.patch(local)) == ["lib/new.py"]
+    assert Patch(snapshot.patch(local)).paths == ["lib/new.py"]
 
 
 def test_sources_of_an_earlier_repository_go(repository: Path, local: LocalSandbox) -> None:
@@ -422,7 +422,7 @@ def test_the_patch_is_the_same_whatever_happens_to_git(
     snapshot.load(local)
     run(local, edit)
     expected = snapshot.patch(local)
-    assert changed_files(expected) == ["a.txt", "lib/b.py", "lib/c.py", "new.txt"]
+    assert Patch(expected).paths == ["a.txt", "lib/b.py", "lib/c.py", "new.txt"]
     run(local, TRICKS[trick])
     assert snapshot.patch(local) == expected
     run(local, "! test -e /tmp/ran")
@@ -432,9 +432,9 @@ def test_a_patch_does_not_depend_on_earlier_patches(repository: Path, local: Loc
     snapshot = take(repository)
     snapshot.load(local)
     run(local, "echo 1 > scratch.tmp; echo 2 > a.txt")
-    assert changed_files(snapshot.patch(local)) == ["a.txt", "scratch.tmp"]
+    assert Patch(snapshot.patch(local)).paths == ["a.txt", "scratch.tmp"]
     run(local, "echo '*.tmp' > .gitignore; git checkout a.txt")
-    assert changed_files(snapshot.patch(local)) == [".gitignore"]
+    assert Patch(snapshot.patch(local)).paths == [".gitignore"]
 
 
 def test_ignored_files_count_when_the_model_adds_them(
@@ -445,7 +445,7 @@ def test_ignored_files_count_when_the_model_adds_them(
     snapshot.load(local)
     run(local, "echo 1 > a.log; echo 2 > b.log; mkdir __pycache__; echo > __pycache__/x.pyc")
     run(local, "git add -f b.log; git commit -qm x")
-    assert changed_files(snapshot.patch(local)) == ["b.log"]
+    assert Patch(snapshot.patch(local)).paths == ["b.log"]
 
 
 def test_hostile_attributes_do_not_keep_the_patch(repository: Path, local: LocalSandbox) -> None:
@@ -454,7 +454,7 @@ def test_hostile_attributes_do_not_keep_the_patch(repository: Path, local: Local
     local.write(".gitattributes", b"* filter=e diff=e working-tree-encoding=UTF-16\n")
     local.write("a.txt", b"odd")
     run(local, "git config filter.e.clean false; git config filter.e.required true")
-    assert changed_files(snapshot.patch(local)) == [".gitattributes", "a.txt"]
+    assert Patch(snapshot.patch(local)).paths == [".gitattributes", "a.txt"]
 
 
 def test_pipes_repositories_and_links_in_the_way(repository: Path, local: LocalSandbox) -> None:
@@ -462,8 +462,8 @@ def test_pipes_repositories_and_links_in_the_way(repository: Path, local: LocalS
     snapshot.load(local)
     run(local, "git init -q made; mkfifo pipe; rm a.txt; mkfifo a.txt; rm -r lib; ln -s /etc lib")
     patch = snapshot.patch(local)
-    assert set(changed_files(patch)) == {"a.txt", "lib", "lib/b.py"}
-    assert {violation.rule for violation in check(patch)} == {"link_escape"}
+    assert set(Patch(patch).paths) == {"a.txt", "lib", "lib/b.py"}
+    assert {violation.rule for violation in Patch(patch).violations()} == {"link_escape"}
 
 
 def test_a_moved_link_shows_where_it_points(tmp_path: Path, local: LocalSandbox) -> None:
@@ -473,7 +473,9 @@ def test_a_moved_link_shows_where_it_points(tmp_path: Path, local: LocalSandbox)
     snapshot = take(repository)
     snapshot.load(local)
     run(local, "mv lib/deep/link link")
-    assert {violation.rule for violation in check(snapshot.patch(local))} == {"link_escape"}
+    assert {violation.rule for violation in Patch(snapshot.patch(local)).violations()} == {
+        "link_escape"
+    }
 
 
 def test_a_huge_change_is_refused(
@@ -575,4 +577,6 @@ def test_a_patch_applied_to_a_fresh_load_gives_the_same_tree(
         assert snapshot.patch(fresh) == patch
         trees = [run(box, "git add -A -f . && git write-tree") for box in (edited, fresh)]
         assert trees[0] == trees[1]
-        assert check(patch) == [] or {found.rule for found in check(patch)} == {"link_escape"}
+        assert Patch(patch).violations() == [] or {
+            found.rule for found in Patch(patch).violations()
+        } == {"link_escape"}

@@ -117,6 +117,5 @@ def test_a_resumed_run_remembers_reviews_and_tests(slug: Sandbox) -> None:
 
 def test_an_added_test_is_no_fault() -> None:
     names = "diff --git a/tests/a.py b/tests/a.py\n--- a/tests/a.py\n+++ b/tests/a.py\n"
-    added = names + "@@ -1 +1,2 @@\n x\n"
-    assert removed_from(added + "+y\n") == set()
-    assert removed_from(added + "-y\n") == {"tests/a.py"}
+    assert removed_from(names + "@@ -1 +1,2 @@\n x\n+y\n") == set()
+    assert removed_from(names + "@@ -1,2 +1 @@\n x\n-y\n") == {"tests/a.py"}

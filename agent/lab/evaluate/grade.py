@@ -19,7 +19,6 @@ from pydantic import BaseModel, Field
 from reapair.agent.lab.evaluate.harbor import run_tests as run_harbor_tests
 from reapair.agent.lab.evaluate.instance_image import engine_for
 from reapair.agent.lab.evaluate.instances import Instance
-from reapair.agent.lab.evaluate.plain_diff import with_git_headers
 from reapair.agent.lab.evaluate.state import make_state
 from reapair.agent.lab.evaluate.upstream import passes, upstream_for
 from reapair.agent.proof.changes import (
@@ -123,7 +122,6 @@ class Grader:
         """Grade one patch. Raises SandboxError for what is no fault of the patch."""
         if not patch.strip():
             return Grade(instance_id=self.instance.id, status="empty")
-        patch = with_git_headers(patch)
         try:
             changes = self._changes(patch)
             if not changes:

@@ -15,6 +15,7 @@ from typing import Any
 
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError
 from reapair.sandbox import Sandbox
+from reapair.sandbox.git.patch import Patch
 from reapair.tools import Status, TestReport
 
 SMITH_COMMAND = "pytest --disable-warnings --color=no --tb=no --verbose"
@@ -118,7 +119,8 @@ def _bench(instance: Instance) -> Upstream | None:
 
 def files_with_tests(test_patch: str) -> list[str]:
     """Return the files of a patch that hold tests, as the upstream harness chooses them."""
-    files = re.findall(r"^diff --git a/.* b/(.*)$", test_patch, re.M)
+    patch = Patch(test_patch.encode("utf-8", "surrogateescape"))
+    files = [path for file in patch.files for path in file.paths[-1:]]
     return [file for file in files if not file.endswith(_NO_TESTS)]
 
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reapair.agent.result import Evidence, ExitReason, Result, Totals
 from reapair.agent.surfaces.github.reference import Reference
-from reapair.sandbox.git import patch_policy as policy
+from reapair.sandbox.git.patch import Patch
+from reapair.sandbox.git.patch_policy import SIZE_LIMIT
 
 PATCH, FACTS = "patch.diff", "result.json"
 FACTS_LIMIT = 1024 * 1024
@@ -88,8 +89,8 @@ def read(directory: Path, reference: Reference, base: str) -> tuple[Facts, bytes
         raise ArtifactError("The artifact is for another issue.")
     if facts.base != base:
         raise ArtifactError("The artifact is for another commit than the one that is checked out.")
-    patch = _read(directory / PATCH, policy.SIZE_LIMIT)
-    if violations := policy.check(patch):
+    patch = _read(directory / PATCH, SIZE_LIMIT)
+    if violations := Patch(patch).violations():
         raise ArtifactError(f"The patch is not taken: {violations[0].message}")
     return facts, patch
 

@@ -16,7 +16,7 @@ from reapair.agent.surfaces.github.publish import Published, PublishError
 from reapair.agent.surfaces.github.pull_request import open_pull_request
 from reapair.agent.surfaces.github.reference import Reference
 from reapair.agent.surfaces.github.rest_client import GitHub, GitHubError
-from reapair.sandbox.git.patch_policy import changed_files
+from reapair.sandbox.git.patch import Patch
 from reapair.sandbox.git.repository import Repository
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def publish_job(
     except ArtifactError as error:
         _say(github, reference, words.failed_comment(str(error), run_url))
         return PublishResult(None, str(error))
-    files = changed_files(patch)
+    files = Patch(patch).paths
     if not (patch.strip() and accepted(facts.evidence.verdict, accept)):
         _say(github, reference, words.unsolved_comment(facts, run_url))
         line = f"No pull request. {words.outcome_line(facts)}"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from reapair.agent.surfaces.github.reference import Reference
 from reapair.agent.surfaces.github.rest_client import GitHub, GitHubError
-from reapair.sandbox.git.patch import GITLINK
+from reapair.sandbox.git.patch_parser import GITLINK
 from reapair.sandbox.git.repository import GitStore
 from reapair.sandbox.git.run_git import GitError
 

@@ -12,7 +12,7 @@ from reapair.agent.surfaces.github.issues import Issue
 from reapair.agent.surfaces.github.publish import Published, PublishError, publish
 from reapair.agent.surfaces.github.reference import NoSuchPlaceError, Reference, parse
 from reapair.agent.surfaces.github.rest_client import GitHub, GitHubError
-from reapair.sandbox.git.patch_policy import changed_files
+from reapair.sandbox.git.patch import Patch
 from reapair.sandbox.git.repository import Repository
 
 if TYPE_CHECKING:
@@ -59,5 +59,5 @@ def open_pull_request(
         repository,
         patch,
         title=words.title_of(issue.title, reference.number),
-        body=words.pull_body(facts, changed_files(patch), reference, run_url),
+        body=words.pull_body(facts, Patch(patch).paths, reference, run_url),
     )

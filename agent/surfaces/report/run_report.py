@@ -103,17 +103,16 @@ def _diff(
     directory: Path, result: Result | None
 ) -> tuple[int, list[tuple[str, int, int, list[tuple[str, str]]]]]:
     """Return how many lines were left out, and each file: name, lines added, removed, and lines."""
-    from reapair.sandbox.git.patch import split
-    from reapair.sandbox.git.patch_policy import changed_files
+    from reapair.sandbox.git.patch import Patch
 
     file = directory / "patch.diff"
     patch = words.reading_order(result) if result else ""
     if not patch and file.is_file():
         patch = file.read_text("utf-8", "surrogateescape")
     files, room, left_out = [], MOST_DIFF, 0
-    for part in split(patch.encode("utf-8", "surrogateescape")):
-        name = ", ".join(changed_files(part)) or "a file"
-        lines = part.decode("utf-8", "surrogateescape").rstrip("\n").split("\n")
+    for file_diff in Patch(patch.encode("utf-8", "surrogateescape")).files:
+        name = ", ".join(file_diff.paths) or "a file"
+        lines = file_diff.part.decode("utf-8", "surrogateescape").rstrip("\n").split("\n")
         body = next((i for i, line in enumerate(lines) if line.startswith("@@")), 0)
         kinds = [_kind(line, i < body) for i, line in enumerate(lines)]
         shown = list(zip(kinds, lines, strict=True))[: max(room, 0)]
