@@ -31,7 +31,7 @@ from reapair.agent.settings.sources import load_settings
 from reapair.agent.workspace.workspace import Workspace
 from reapair.prompts import Prompts, PromptsError
 from reapair.sandbox import SandboxError
-from reapair.sandbox.callers_engine import OwnEngine
+from reapair.sandbox.callers_engine import CallersEngine
 from reapair.sandbox.gateway.addresses import public_url
 from reapair.sandbox.git.repository import Repository
 from reapair.sandbox.git.run_git import GitError
@@ -123,7 +123,7 @@ def solve(
         on_event=on_event,
         cancel=cancel or Cancel(),
         tools=tools,
-        engine=OwnEngine(make_sandbox) if make_sandbox else engine,
+        engine=CallersEngine(make_sandbox) if make_sandbox else engine,
         open_pull_request=open_pull_request,
     )
     run = Run.create(settings.runs)
@@ -193,7 +193,7 @@ def resume(
             cancel=cancel or Cancel(),
             instruction=instruction,
             tools=tools,
-            engine=OwnEngine(make_sandbox) if make_sandbox else None,
+            engine=CallersEngine(make_sandbox) if make_sandbox else None,
             open_pull_request=open_pull_request,
         )
         return _drive(run, request)

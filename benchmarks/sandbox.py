@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, cast
 
 from reapair.sandbox.base import Sandbox, SandboxError
-from reapair.sandbox.command_limits import Guard
+from reapair.sandbox.command_limits import CommandLimits
 from reapair.sandbox.containers.docker import DockerSandbox
 from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.containers.docker_exec import run_once
@@ -85,8 +85,8 @@ def peer(python: str, image: str) -> Iterator[Callable[[str], float] | None]:
 def exec_api(sandbox: DockerSandbox) -> None:
     """Run the command as an exec of its own, which leaves what it started running."""
     outputs = HeadTail(1000), HeadTail(1000)
-    with Guard(60, lambda: False) as guard:
-        run_once(sandbox.api, sandbox.container, ["bash", "-c", COMMAND], {}, b"", outputs, guard)
+    with CommandLimits(60, lambda: False) as limits:
+        run_once(sandbox.api, sandbox.container, ["bash", "-c", COMMAND], {}, b"", outputs, limits)
 
 
 def docker_exec(sandbox: DockerSandbox) -> list[str]:

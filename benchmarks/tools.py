@@ -22,7 +22,7 @@ from io import BytesIO
 from pathlib import Path
 
 from reapair.sandbox.base import Sandbox
-from reapair.sandbox.host.no_sandbox import LocalSandbox
+from reapair.sandbox.host.no_sandbox import NoSandbox
 from reapair.tools.base import Toolbox
 from reapair.tools.code.blob_sources import TreeSource
 from reapair.tools.code.cache import Cache
@@ -103,7 +103,7 @@ def packed(tree: Path) -> bytes:
 
 def measure(tree: Path, peer: str | None, place: Path) -> None:
     """Print the table of one tree."""
-    with LocalSandbox("benchmark") as sandbox:
+    with NoSandbox("benchmark") as sandbox:
         done = sandbox.exec(
             "tar -xf - && rm -f .gitignore && git init -q && git add -A && "
             "git -c user.name=b -c user.email=b@example.org commit -qm tree",

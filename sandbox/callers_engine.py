@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reapair.sandbox.base import Kind, Sandbox
 
 
-class OwnEngine(Engine):
+class CallersEngine(Engine):
     """Hands out the caller's sandboxes; what the repository needs is in them already.
 
     Args:

@@ -19,7 +19,7 @@ def overfull(used: int, free: int, limit: int) -> bool:
     return used > limit or free < _DISK_RESERVE
 
 
-class Guard:
+class CommandLimits:
     """Watches over one command.
 
     Args:

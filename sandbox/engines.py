@@ -57,7 +57,7 @@ def _engine(kind: Kind, image: str | None) -> Engine:
     if image:
         raise SandboxError("an image needs docker or podman.")
     from reapair.sandbox.host.bubblewrap import BubblewrapSandbox
-    from reapair.sandbox.host.directory_sandbox import HostedEngine
-    from reapair.sandbox.host.no_sandbox import LocalSandbox
+    from reapair.sandbox.host.directory_sandbox import DirectoryEngine
+    from reapair.sandbox.host.no_sandbox import NoSandbox
 
-    return HostedEngine(BubblewrapSandbox if kind == "bubblewrap" else LocalSandbox)
+    return DirectoryEngine(BubblewrapSandbox if kind == "bubblewrap" else NoSandbox)

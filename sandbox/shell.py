@@ -10,7 +10,7 @@ import sys
 from reapair.sandbox.base import WORKSPACE, Sandbox, SandboxError
 from reapair.sandbox.containers.docker import DockerSandbox
 from reapair.sandbox.containers.docker_exec import USER
-from reapair.sandbox.host.directory_sandbox import HostedSandbox
+from reapair.sandbox.host.directory_sandbox import DirectorySandbox
 from reapair.sandbox.limits import COMMAND_ENVIRONMENT
 
 
@@ -32,7 +32,7 @@ def open_shell(sandbox: Sandbox) -> int:
         shell = "if command -v bash >/dev/null; then exec bash; else exec sh; fi"
         call = ["exec", *flags, "--env", f"TERM={terminal}", sandbox.container]
         return subprocess.run([program, *call, "sh", "-c", shell], check=False).returncode
-    if isinstance(sandbox, HostedSandbox):
+    if isinstance(sandbox, DirectorySandbox):
         command, variables = sandbox.wrap(["bash"], {**COMMAND_ENVIRONMENT, "TERM": terminal})
         folder = sandbox.root / "testbed"
         return subprocess.run(command, env=variables, cwd=folder, check=False).returncode

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reapair.sandbox.command_limits import Guard, Stop
+from reapair.sandbox.command_limits import CommandLimits, Stop
 from reapair.sandbox.containers.docker_exec import POLL_SECONDS, USER, ExecSocket, Outputs
 from reapair.sandbox.output import HeadTail
 
@@ -51,7 +51,7 @@ _STOP_SECONDS = 2.0
 class Answer:
     """What became of a command.
 
-    `exit_code` is None when no answer came: the guard has stopped it (`stop`), or the shell is
+    `exit_code` is None when no answer came: its limits were exceeded (`stop`), or the shell is
     gone, after the command began (`started`) or before. `oom_kills` counts since the start of the
     container.
     """
@@ -75,7 +75,7 @@ class Channel:
         env: Mapping[str, str],
         stdin: bytes,
         outputs: Outputs,
-        guard: Guard,
+        limits: CommandLimits,
     ) -> Answer:
         """Run a command, end what it leaves running, and tell how it ended.
 
@@ -85,10 +85,10 @@ class Channel:
         stdout, stderr = sections = [_Section(mark.encode(), output) for output in outputs]
         self._stream.send(_script(mark, argv, env, stdin))
         while not (stdout.ended and stderr.ended):
-            stop = guard.stop()
+            stop = limits.stop()
             if stop:
                 self._stop()
-            frames = None if stop else self._stream.step(guard.left(POLL_SECONDS))
+            frames = None if stop else self._stream.step(limits.left(POLL_SECONDS))
             if frames is None:
                 for section in sections:
                     section.flush()

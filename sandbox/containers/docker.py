@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reapair.sandbox.base import OUTPUT_LIMIT, WORKSPACE, ExecResult, Kind, Sandbox, SandboxError
-from reapair.sandbox.command_limits import Guard, overfull
+from reapair.sandbox.command_limits import CommandLimits, overfull
 from reapair.sandbox.containers.channel import Channel, fits
 from reapair.sandbox.containers.docker_exec import USER, CommandEnd, Outputs, disk_use, run_once
 from reapair.sandbox.containers.labels import owner_labels
@@ -133,12 +133,12 @@ class DockerSandbox(Sandbox):
         outputs = HeadTail(output_limit, listener), HeadTail(output_limit, listener)
         api = self.api
         try:
-            with Guard(timeout, self._overfull) as guard:
+            with CommandLimits(timeout, self._overfull) as limits:
                 if fits(argv, variables, stdin):
-                    done = self._run_fast(api, argv, variables, stdin, outputs, guard)
+                    done = self._run_fast(api, argv, variables, stdin, outputs, limits)
                     if done is not None:
                         return done
-                return self._run_once(api, argv, variables, stdin, outputs, guard)
+                return self._run_once(api, argv, variables, stdin, outputs, limits)
         except (DockerException, OSError, SandboxError) as error:
             if self._alive():
                 raise SandboxError(f"{self.kind} could not run a command: {error}") from error
@@ -246,12 +246,12 @@ class DockerSandbox(Sandbox):
         env: dict[str, str],
         stdin: bytes,
         outputs: Outputs,
-        guard: Guard,
+        limits: CommandLimits,
     ) -> ExecResult | None:
         """Run a command through the waiting shell; None when it did not even start there."""
         if self._channel is None:
             self._channel = Channel(api, self.container, self.user)
-        answer = self._channel.run(argv, env, stdin, outputs, guard)
+        answer = self._channel.run(argv, env, stdin, outputs, limits)
         if answer.exit_code is not None:
             oom = self._note_oom(answer.oom_kills)
             return result(answer.exit_code, outputs, oom=oom)
@@ -268,10 +268,10 @@ class DockerSandbox(Sandbox):
         env: dict[str, str],
         stdin: bytes,
         outputs: Outputs,
-        guard: Guard,
+        limits: CommandLimits,
     ) -> ExecResult:
         self._drop_channel()  # its shell would not survive the clean-up
-        outcome = run_once(api, self.container, argv, env, stdin, outputs, guard, self.user)
+        outcome = run_once(api, self.container, argv, env, stdin, outputs, limits, self.user)
         return self._after(outcome, outputs)
 
     def _after(self, outcome: CommandEnd, outputs: Outputs) -> ExecResult:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from reapair.sandbox.base import WORKSPACE
-from reapair.sandbox.command_limits import Guard, Stop
+from reapair.sandbox.command_limits import CommandLimits, Stop
 from reapair.sandbox.output import HeadTail
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class ExecSocket:
 
 @dataclass(frozen=True, slots=True)
 class CommandEnd:
-    """How a command ended: with an exit code, or without one where the guard has stopped it."""
+    """How a command ended: with an exit code, or without one where it exceeded its limits."""
 
     exit_code: int | None
     stop: Stop = ""
@@ -133,25 +133,25 @@ def run_once(
     env: Mapping[str, str],
     stdin: bytes,
     outputs: Outputs,
-    guard: Guard,
+    limits: CommandLimits,
     user: str = USER,
 ) -> CommandEnd:
     """Run a command as an exec of its own; what it leaves running is not ended here."""
     stream = ExecSocket(api, container, ["/bin/sh", "-c", _GATE, "sh", *argv], env, user)
     try:
         stream.send(b"%d\n" % len(stdin) + stdin)
-        stop = _drain(api, stream, outputs, guard)
+        stop = _drain(api, stream, outputs, limits)
         return CommandEnd(None if stop else _exit_code(api, stream.id), stop)
     finally:
         # An open stream that nobody reads makes some engines hang in the kill that follows.
         stream.close()
 
 
-def _drain(api: APIClient, stream: ExecSocket, outputs: Outputs, guard: Guard) -> Stop:
+def _drain(api: APIClient, stream: ExecSocket, outputs: Outputs, limits: CommandLimits) -> Stop:
     """Read until the command has ended, or has to stop."""
     ended_at: float | None = None
-    while not (stop := guard.stop()):
-        frames = stream.step(guard.left(POLL_SECONDS))
+    while not (stop := limits.stop()):
+        frames = stream.step(limits.left(POLL_SECONDS))
         if frames is None:
             return ""
         for kind, data in frames:

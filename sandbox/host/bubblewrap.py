@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from reapair.sandbox.base import WORKSPACE, SandboxError
-from reapair.sandbox.host.directory_sandbox import VENV, HostedSandbox
+from reapair.sandbox.host.directory_sandbox import VENV, DirectorySandbox
 from reapair.sandbox.limits import HOME, TMP
 
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -28,7 +28,7 @@ _ETC = {
 }
 
 
-class BubblewrapSandbox(HostedSandbox):
+class BubblewrapSandbox(DirectorySandbox):
     """Every command in new namespaces: own processes, no network, and only what is bound.
 
     Bound read-only are the system's programs, the Python that runs this program (so that a

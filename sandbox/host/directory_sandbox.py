@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from reapair.sandbox.base import OUTPUT_LIMIT, ExecResult, Sandbox, SandboxError
-from reapair.sandbox.command_limits import Guard, overfull
+from reapair.sandbox.command_limits import CommandLimits, overfull
 from reapair.sandbox.containers.prune import outdated
 from reapair.sandbox.environment import Engine, Environment, environment_key, install
 from reapair.sandbox.host import directories
@@ -36,7 +36,7 @@ ORIGIN = "origin"
 _ENTER = 'for group in {folders}; do echo $$ > "$group"; done; exec "$@"'
 
 
-class HostedSandbox(Sandbox):
+class DirectorySandbox(Sandbox):
     """A private directory of the host and one process of the host for each command.
 
     Args:
@@ -142,8 +142,8 @@ class HostedSandbox(Sandbox):
             self.end_leftovers,
         )
         try:
-            with Guard(timeout, self._overfull) as guard:
-                ending = run(job, guard)
+            with CommandLimits(timeout, self._overfull) as limits:
+                ending = run(job, limits)
         except OSError as error:
             raise SandboxError(f"{self.kind} could not run a command: {error}") from error
         return result(
@@ -185,10 +185,10 @@ class HostedSandbox(Sandbox):
         return ["/bin/sh", "-c", _ENTER.format(folders=folders), "sh", *argv]
 
 
-class HostedEngine(Engine):
+class DirectoryEngine(Engine):
     """Sandboxes of one class; their environments are directories in the user's cache."""
 
-    def __init__(self, sandbox: type[HostedSandbox]) -> None:
+    def __init__(self, sandbox: type[DirectorySandbox]) -> None:
         self.kind = sandbox.kind
         self._make = sandbox
 

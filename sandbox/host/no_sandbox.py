@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reapair.sandbox.base import OUTPUT_LIMIT, WORKSPACE, ExecResult
-from reapair.sandbox.host.directory_sandbox import ORIGIN, VENV, HostedSandbox
+from reapair.sandbox.host.directory_sandbox import ORIGIN, VENV, DirectorySandbox
 from reapair.sandbox.limits import HOME, TMP
 
 _MARK = "REAPAIR_SANDBOX"
@@ -21,7 +21,7 @@ _PLACES = {WORKSPACE: "testbed", VENV: "venv", HOME: "home", TMP: "tmp"}
 _INSIDE = re.compile(rf"(?<![\w.\-/])({'|'.join(_PLACES)})(?![\w\-])")
 
 
-class LocalSandbox(HostedSandbox):
+class NoSandbox(DirectorySandbox):
     """Commands run on this machine as this user; only their paths look like a sandbox's.
 
     What a command leaves running is found by a variable in its environment and ended, as far as it

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from reapair.sandbox.command_limits import Guard, Stop
+from reapair.sandbox.command_limits import CommandLimits, Stop
 from reapair.sandbox.output import HeadTail
 
 _CHUNK = 256 * 1024
@@ -50,8 +50,8 @@ class Ending:
     stop: Stop = ""
 
 
-def run(job: Job, guard: Guard) -> Ending:
-    """Run a job until it ends or its guard stops it. Raises OSError when it cannot start."""
+def run(job: Job, limits: CommandLimits) -> Ending:
+    """Run a job until it ends or exceeds its limits. Raises OSError when it cannot start."""
     with subprocess.Popen(
         list(job.argv),
         env=dict(job.env),
@@ -65,13 +65,13 @@ def run(job: Job, guard: Guard) -> Ending:
         streams = _Streams(process, job)
         stop: Stop = ""
         try:
-            stop = streams.pump(guard)
+            stop = streams.pump(limits)
         finally:
             if process.poll() is None:
                 process.kill()
             job.cleanup()
             # Everything is dead now; what it had written is still in the pipes.
-            streams.pump(Guard(_GRACE, lambda: False))
+            streams.pump(CommandLimits(_GRACE, lambda: False))
             streams.close()
         code = process.wait()
     return Ending(128 - code if code < 0 else code, stop)
@@ -95,12 +95,12 @@ class _Streams:
         else:
             self._stdin.close()
 
-    def pump(self, guard: Guard) -> Stop:
+    def pump(self, limits: CommandLimits) -> Stop:
         """Serve until all output has ended or, with some output held open, the process has."""
         while any(key.data for key in self._selector.get_map().values()):
-            if stop := guard.stop():
+            if stop := limits.stop():
                 return stop
-            ready = self._selector.select(guard.left(_POLL))
+            ready = self._selector.select(limits.left(_POLL))
             for key, _ in ready:
                 if key.data is None:
                     self._write()
@@ -109,10 +109,10 @@ class _Streams:
             if not ready and self._process.poll() is not None:
                 return ""
         while self._process.poll() is None:
-            if stop := guard.stop():
+            if stop := limits.stop():
                 return stop
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(guard.left(_POLL))
+                self._process.wait(limits.left(_POLL))
         return ""
 
     def close(self) -> None:

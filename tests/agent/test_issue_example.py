@@ -8,7 +8,7 @@ import pytest
 
 from reapair.agent.proof.issue_example import Example, as_test, examples, issue_test, module_of
 from reapair.sandbox import Sandbox
-from reapair.sandbox.host.no_sandbox import LocalSandbox
+from reapair.sandbox.host.no_sandbox import NoSandbox
 
 
 def stated(text: str) -> tuple[str, str, str]:
@@ -96,7 +96,7 @@ def sandbox() -> Iterator[Sandbox]:
         "src/sums/means.py": "def mean(values):\n    return sum(values) / (len(values) - 1)\n",
         "tests/test_means.py": "def mean():\n    pass\n",
     }
-    with LocalSandbox("test") as started:
+    with NoSandbox("test") as started:
         for name, text in files.items():
             started.write(name, text.encode())
         assert started.exec("git init -q && git add -A").ok

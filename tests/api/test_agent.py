@@ -15,7 +15,7 @@ import pytest
 
 import reapair
 from reapair import Agent, Cancel, Settings, as_graph, grade, messages_of, solve
-from reapair.sandbox.host.no_sandbox import LocalSandbox
+from reapair.sandbox.host.no_sandbox import NoSandbox
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
 from support.tasks import Task, own_tasks, script, turn
@@ -169,10 +169,10 @@ def test_handlers_of_signals_stay_the_hosts(
 
 
 def test_sandboxes_of_the_hosts_own(task: Task, server: ScriptedServer, tmp_path: Path) -> None:
-    made: list[LocalSandbox] = []
+    made: list[NoSandbox] = []
 
-    def make() -> LocalSandbox:
-        made.append(LocalSandbox("own"))
+    def make() -> NoSandbox:
+        made.append(NoSandbox("own"))
         return made[-1]
 
     settings = Settings(base_url=server.base_url, runs=tmp_path / "runs", branch=False)

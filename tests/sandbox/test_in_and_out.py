@@ -16,7 +16,7 @@ from reapair.sandbox.git import recent_history as history
 from reapair.sandbox.git import staging as worktree
 from reapair.sandbox.git.patch import Patch
 from reapair.sandbox.git.snapshot import Snapshot
-from reapair.sandbox.host.no_sandbox import LocalSandbox
+from reapair.sandbox.host.no_sandbox import NoSandbox
 from support.repositories import git, make_repository, trap, write
 
 pytestmark = pytest.mark.slow
@@ -35,8 +35,8 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def local() -> Iterator[LocalSandbox]:
-    with LocalSandbox("test") as sandbox:
+def local() -> Iterator[NoSandbox]:
+    with NoSandbox("test") as sandbox:
         yield sandbox
 
 
@@ -66,7 +66,7 @@ def commits(repository: Path, count: int) -> None:
 # --- the past --------------------------------------------------------------------------------
 
 
-def test_log_blame_and_describe_work_in_the_sandbox(repository: Path, local: LocalSandbox) -> None:
+def test_log_blame_and_describe_work_in_the_sandbox(repository: Path, local: NoSandbox) -> None:
     git(repository, "tag", "v1.0")
     write(repository / "a.txt", "one\n2\nthree\n")
     git(repository, "commit", "-qam", "second")
@@ -87,7 +87,7 @@ def test_log_blame_and_describe_work_in_the_sandbox(repository: Path, local: Loc
     assert snapshot.patch(local) == b""
 
 
-def test_uncommitted_work_is_a_commit_of_its_own(repository: Path, local: LocalSandbox) -> None:
+def test_uncommitted_work_is_a_commit_of_its_own(repository: Path, local: NoSandbox) -> None:
     write(repository / "a.txt", "mine\n")
     snapshot = take(repository)
     snapshot.load(local)
@@ -98,7 +98,7 @@ def test_uncommitted_work_is_a_commit_of_its_own(repository: Path, local: LocalS
 
 
 def test_history_is_cut_at_a_number_of_commits(
-    repository: Path, local: LocalSandbox, monkeypatch: pytest.MonkeyPatch
+    repository: Path, local: NoSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "COMMITS", 20)
     commits(repository, 30)
@@ -113,7 +113,7 @@ def test_history_is_cut_at_a_number_of_commits(
 
 
 def test_history_is_cut_at_a_number_of_bytes(
-    repository: Path, local: LocalSandbox, monkeypatch: pytest.MonkeyPatch
+    repository: Path, local: NoSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(repository / "big.bin", os.urandom(100_000))
     git(repository, "add", "big.bin")
@@ -130,7 +130,7 @@ def test_history_is_cut_at_a_number_of_bytes(
 
 
 def test_merges_and_shallow_clones_have_a_past(
-    repository: Path, tmp_path: Path, local: LocalSandbox
+    repository: Path, tmp_path: Path, local: NoSandbox
 ) -> None:
     git(repository, "checkout", "-qb", "side")
     git(repository, "commit", "-qm", "side", "--allow-empty")
@@ -146,7 +146,7 @@ def test_merges_and_shallow_clones_have_a_past(
 
 
 def test_nothing_else_of_the_repository_comes_along(
-    repository: Path, tmp_path: Path, local: LocalSandbox
+    repository: Path, tmp_path: Path, local: NoSandbox
 ) -> None:
     canary = tmp_path / "canary"
     trap(repository / ".git/hooks/post-checkout", canary)
@@ -162,7 +162,7 @@ def test_nothing_else_of_the_repository_comes_along(
     assert not canary.exists()
 
 
-def test_without_history_there_is_one_root_commit(repository: Path, local: LocalSandbox) -> None:
+def test_without_history_there_is_one_root_commit(repository: Path, local: NoSandbox) -> None:
     git(repository, "commit", "-qm", "fix: the answer", "--allow-empty")
     git(repository, "tag", "v1")
     take(repository, history=False).load(local)
@@ -184,7 +184,7 @@ def ignoring(tmp_path: Path) -> Path:
 
 
 def test_ignored_files_go_in_when_asked_for_and_never_come_out(
-    ignoring: Path, local: LocalSandbox
+    ignoring: Path, local: NoSandbox
 ) -> None:
     write(ignoring / "build/run", "x\n", executable=True)
     snapshot = take(ignoring, "local.cfg", "/build/**", "!*.o")
@@ -201,7 +201,7 @@ def test_ignored_files_go_in_when_asked_for_and_never_come_out(
     assert Patch(snapshot.patch(local)).paths == [".gitignore", "a.txt", "build/new"]
 
 
-def test_a_file_in_the_repository_can_ask_for_them(ignoring: Path, local: LocalSandbox) -> None:
+def test_a_file_in_the_repository_can_ask_for_them(ignoring: Path, local: NoSandbox) -> None:
     write(ignoring / ".worktreeinclude", "# needed to run\n*.cfg\n.env\n")
     snapshot = take(ignoring, "!other.cfg")
     assert snapshot.included == (b"local.cfg",)
@@ -212,7 +212,7 @@ def test_a_file_in_the_repository_can_ask_for_them(ignoring: Path, local: LocalS
     assert (again.extras, again.included) == (snapshot.extras, snapshot.included)
 
 
-def test_a_secret_goes_in_only_by_its_own_name(ignoring: Path, local: LocalSandbox) -> None:
+def test_a_secret_goes_in_only_by_its_own_name(ignoring: Path, local: NoSandbox) -> None:
     write(ignoring / "prod.key", "hunter2\n")
     everything = take(ignoring, "*")
     assert b".env" not in everything.included
@@ -227,14 +227,14 @@ def test_a_secret_goes_in_only_by_its_own_name(ignoring: Path, local: LocalSandb
     assert named.patch(local) == b""
 
 
-def test_the_set_up_phase_does_not_see_them(ignoring: Path, local: LocalSandbox) -> None:
+def test_the_set_up_phase_does_not_see_them(ignoring: Path, local: NoSandbox) -> None:
     snapshot = take(ignoring, "local.cfg")
     snapshot.load(local, extras=False)
     assert run(local, "ls") == "a.txt\n"
 
 
 def test_the_commit_is_proved_with_the_same_files_beside_it(
-    ignoring: Path, local: LocalSandbox
+    ignoring: Path, local: NoSandbox
 ) -> None:
     write(ignoring / "a.txt", "two\n")
     snapshot = take(ignoring, "local.cfg")
@@ -255,7 +255,7 @@ def test_a_submodule_is_said_to_stay_out(repository: Path) -> None:
 
 @pytest.mark.parametrize("name", ["lfs", "git-crypt"])
 def test_filtered_files_stay_as_the_repository_has_them(
-    name: str, repository: Path, local: LocalSandbox
+    name: str, repository: Path, local: NoSandbox
 ) -> None:
     content = b"large or secret\n" * 9
     pointer = f"oid sha256:{hashlib.sha256(content).hexdigest()}\nsize {len(content)}\n"
@@ -276,7 +276,7 @@ def test_filtered_files_stay_as_the_repository_has_them(
 
 
 def test_large_files_stay_out(
-    repository: Path, local: LocalSandbox, monkeypatch: pytest.MonkeyPatch
+    repository: Path, local: NoSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worktree, "TRACKED_LIMIT", 1000)
     monkeypatch.setattr(worktree, "UNTRACKED_LIMIT", 500)
@@ -312,7 +312,7 @@ def test_special_files_in_the_place_of_tracked_ones(repository: Path) -> None:
 
 
 def test_a_patch_tells_modes_names_bytes_and_line_ends(
-    repository: Path, tmp_path: Path, local: LocalSandbox
+    repository: Path, tmp_path: Path, local: NoSandbox
 ) -> None:
     write(repository / "dos.txt", "one\r\ntwo\r\n")
     write(repository / "old.py", "x = 1\n" * 30)

@@ -14,7 +14,7 @@ from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.containers.prune import KEPT_NUMBER, KEPT_SECONDS, outdated, prune_images
 from reapair.sandbox.host import directories
 from reapair.sandbox.host.bubblewrap import BubblewrapSandbox
-from reapair.sandbox.host.directory_sandbox import HostedEngine
+from reapair.sandbox.host.directory_sandbox import DirectoryEngine
 from support.dockerd import own_engine
 
 NOW = 2_000_000_000.0
@@ -63,5 +63,5 @@ def test_directories_that_were_not_used_lately_go(
         (place / "file").write_text("x")
     long_ago = time.time() - KEPT_SECONDS - 10
     os.utime(places[0], (long_ago, long_ago))
-    HostedEngine(BubblewrapSandbox).sweep()
+    DirectoryEngine(BubblewrapSandbox).sweep()
     assert [place.exists() for place in places] == [False, True]

@@ -18,7 +18,7 @@ from reapair.sandbox.base import Sandbox, SandboxError
 from reapair.sandbox.git import snapshot as snapshot_module
 from reapair.sandbox.git.patch import Patch
 from reapair.sandbox.git.snapshot import Snapshot
-from reapair.sandbox.host.no_sandbox import LocalSandbox
+from reapair.sandbox.host.no_sandbox import NoSandbox
 from support.repositories import VECTORS, git, make_repository, write
 from support.sandboxes import Make
 
@@ -44,8 +44,8 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def local() -> Iterator[LocalSandbox]:
-    with LocalSandbox("test") as sandbox:
+def local() -> Iterator[NoSandbox]:
+    with NoSandbox("test") as sandbox:
         yield sandbox
 
 
@@ -99,7 +99,7 @@ def fill(repository: Path) -> None:
 # --- what is taken ---------------------------------------------------------------------------
 
 
-def test_the_work_tree_is_taken_as_it_is_on_disk(repository: Path, local: LocalSandbox) -> None:
+def test_the_work_tree_is_taken_as_it_is_on_disk(repository: Path, local: NoSandbox) -> None:
     fill(repository)
     snapshot = take(repository)
     assert snapshot.dirty
@@ -145,7 +145,7 @@ def test_a_hostile_repository_runs_nothing_on_the_host(vector: str, tmp_path: Pa
     write(repository / "a.txt", "changed\n")
     canary.unlink(missing_ok=True)
     snapshot = take(repository)
-    with LocalSandbox("test") as sandbox:
+    with NoSandbox("test") as sandbox:
         snapshot.load(sandbox)
         assert sandbox.read("a.txt") == b"changed\n"
     Snapshot.of_commit(repository, "HEAD", tmp_path / "store")
@@ -232,7 +232,7 @@ def test_conflicts_nested_repositories_and_special_files(repository: Path) -> No
     )
 
 
-def test_a_submodule_keeps_its_recorded_commit(repository: Path, local: LocalSandbox) -> None:
+def test_a_submodule_keeps_its_recorded_commit(repository: Path, local: NoSandbox) -> None:
     make_repository(repository / "sub")
     git(repository, "add", "sub")
     git(repository, "commit", "-qm", "sub")
@@ -246,7 +246,7 @@ def test_a_submodule_keeps_its_recorded_commit(repository: Path, local: LocalSan
 # --- repositories of every kind --------------------------------------------------------------
 
 
-def test_a_repository_without_a_commit(tmp_path: Path, local: LocalSandbox) -> None:
+def test_a_repository_without_a_commit(tmp_path: Path, local: NoSandbox) -> None:
     git(tmp_path, "init", "-q", "repository")
     empty = take(tmp_path / "repository")
     assert (empty.head, empty.files, empty.dirty) == (None, 0, False)
@@ -279,7 +279,7 @@ def test_borrowed_objects_and_shallow_clones(repository: Path, tmp_path: Path) -
         assert not Snapshot.of_work_tree(tmp_path / clone, tmp_path / f"{clone}.git").dirty
 
 
-def test_a_sparse_checkout_is_whole_in_the_sandbox(repository: Path, local: LocalSandbox) -> None:
+def test_a_sparse_checkout_is_whole_in_the_sandbox(repository: Path, local: NoSandbox) -> None:
     git(repository, "sparse-checkout", "set", "--cone", "nothing")
     assert not (repository / "lib").exists()
     snapshot = take(repository)
@@ -288,7 +288,7 @@ def test_a_sparse_checkout_is_whole_in_the_sandbox(repository: Path, local: Loca
     assert local.read("lib/b.py") == b"b = 1\n"
 
 
-def test_sha256_repositories(tmp_path: Path, local: LocalSandbox) -> None:
+def test_sha256_repositories(tmp_path: Path, local: NoSandbox) -> None:
     git(tmp_path, "init", "-q", "--object-format=sha256", "repository")
     write(tmp_path / "repository/a.txt", "one\n")
     snapshot = take(tmp_path / "repository")
@@ -297,7 +297,7 @@ def test_sha256_repositories(tmp_path: Path, local: LocalSandbox) -> None:
     assert Patch(snapshot.patch(local)).paths == ["a.txt"]
 
 
-def test_line_ends_are_the_work_trees(repository: Path, local: LocalSandbox) -> None:
+def test_line_ends_are_the_work_trees(repository: Path, local: NoSandbox) -> None:
     git(repository, "config", "core.autocrlf", "true")
     write(repository / "a.txt", "one\r\ntwo\r\nthree\r\n")
     snapshot = take(repository)
@@ -343,7 +343,7 @@ def test_the_root_commit_depends_on_the_files_alone(tmp_path: Path) -> None:
     assert take(one).base == take(two).base
 
 
-def test_a_snapshot_outlives_its_repository(repository: Path, local: LocalSandbox) -> None:
+def test_a_snapshot_outlives_its_repository(repository: Path, local: NoSandbox) -> None:
     fill(repository)
     taken = take(repository)
     shutil.rmtree(repository)
@@ -353,7 +353,7 @@ def test_a_snapshot_outlives_its_repository(repository: Path, local: LocalSandbo
     assert again.patch(local) == b""
 
 
-def test_by_products_stay_and_are_ignored(repository: Path, local: LocalSandbox) -> None:
+def test_by_products_stay_and_are_ignored(repository: Path, local: NoSandbox) -> None:
     left = {name: name for name in ODD_NAMES} | {"lib/made.so": "", "x.egg-info/PKG-INFO": ""}
     for name, text in left.items():
         local.write(name, text.encode())
@@ -372,7 +372,7 @@ def test_by_products_stay_and_are_ignored(repository: Path, local: LocalSandbox)
     assert Patch(snapshot.patch(local)).paths == ["lib/new.py"]
 
 
-def test_sources_of_an_earlier_repository_go(repository: Path, local: LocalSandbox) -> None:
+def test_sources_of_an_earlier_repository_go(repository: Path, local: NoSandbox) -> None:
     run(local, "git init -q && echo leak > solution.py && git add -A && echo 1 > made.o")
     take(repository).load(local)
     assert run(local, "ls") == "a.txt\nlib\nmade.o\n"
@@ -380,7 +380,7 @@ def test_sources_of_an_earlier_repository_go(repository: Path, local: LocalSandb
 
 
 def test_a_link_in_the_place_of_a_directory_is_not_followed(
-    repository: Path, local: LocalSandbox
+    repository: Path, local: NoSandbox
 ) -> None:
     run(local, "mkdir elsewhere && ln -s elsewhere lib")
     take(repository).load(local)
@@ -415,7 +415,7 @@ TRICKS = {
 
 @pytest.mark.parametrize("trick", TRICKS)
 def test_the_patch_is_the_same_whatever_happens_to_git(
-    trick: str, repository: Path, local: LocalSandbox
+    trick: str, repository: Path, local: NoSandbox
 ) -> None:
     edit = "echo new > new.txt; sed -i s/two/2/ a.txt; mv lib/b.py lib/c.py; chmod +x lib/c.py"
     snapshot = take(repository)
@@ -428,7 +428,7 @@ def test_the_patch_is_the_same_whatever_happens_to_git(
     run(local, "! test -e /tmp/ran")
 
 
-def test_a_patch_does_not_depend_on_earlier_patches(repository: Path, local: LocalSandbox) -> None:
+def test_a_patch_does_not_depend_on_earlier_patches(repository: Path, local: NoSandbox) -> None:
     snapshot = take(repository)
     snapshot.load(local)
     run(local, "echo 1 > scratch.tmp; echo 2 > a.txt")
@@ -437,9 +437,7 @@ def test_a_patch_does_not_depend_on_earlier_patches(repository: Path, local: Loc
     assert Patch(snapshot.patch(local)).paths == [".gitignore"]
 
 
-def test_ignored_files_count_when_the_model_adds_them(
-    repository: Path, local: LocalSandbox
-) -> None:
+def test_ignored_files_count_when_the_model_adds_them(repository: Path, local: NoSandbox) -> None:
     write(repository / ".gitignore", "*.log\n")
     snapshot = take(repository)
     snapshot.load(local)
@@ -448,7 +446,7 @@ def test_ignored_files_count_when_the_model_adds_them(
     assert Patch(snapshot.patch(local)).paths == ["b.log"]
 
 
-def test_hostile_attributes_do_not_keep_the_patch(repository: Path, local: LocalSandbox) -> None:
+def test_hostile_attributes_do_not_keep_the_patch(repository: Path, local: NoSandbox) -> None:
     snapshot = take(repository)
     snapshot.load(local)
     local.write(".gitattributes", b"* filter=e diff=e working-tree-encoding=UTF-16\n")
@@ -457,7 +455,7 @@ def test_hostile_attributes_do_not_keep_the_patch(repository: Path, local: Local
     assert Patch(snapshot.patch(local)).paths == [".gitattributes", "a.txt"]
 
 
-def test_pipes_repositories_and_links_in_the_way(repository: Path, local: LocalSandbox) -> None:
+def test_pipes_repositories_and_links_in_the_way(repository: Path, local: NoSandbox) -> None:
     snapshot = take(repository)
     snapshot.load(local)
     run(local, "git init -q made; mkfifo pipe; rm a.txt; mkfifo a.txt; rm -r lib; ln -s /etc lib")
@@ -466,7 +464,7 @@ def test_pipes_repositories_and_links_in_the_way(repository: Path, local: LocalS
     assert {violation.rule for violation in Patch(patch).violations()} == {"link_escape"}
 
 
-def test_a_moved_link_shows_where_it_points(tmp_path: Path, local: LocalSandbox) -> None:
+def test_a_moved_link_shows_where_it_points(tmp_path: Path, local: NoSandbox) -> None:
     repository = make_repository(tmp_path / "repository")
     (repository / "lib/deep").mkdir()
     (repository / "lib/deep/link").symlink_to("../../a.txt")
@@ -479,7 +477,7 @@ def test_a_moved_link_shows_where_it_points(tmp_path: Path, local: LocalSandbox)
 
 
 def test_a_huge_change_is_refused(
-    repository: Path, local: LocalSandbox, monkeypatch: pytest.MonkeyPatch
+    repository: Path, local: NoSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_module, "PATCH_LIMIT", 1024 * 1024)
     snapshot = take(repository)
@@ -489,7 +487,7 @@ def test_a_huge_change_is_refused(
         snapshot.patch(local)
 
 
-def test_apply_is_all_or_nothing(repository: Path, local: LocalSandbox) -> None:
+def test_apply_is_all_or_nothing(repository: Path, local: NoSandbox) -> None:
     snapshot = take(repository)
     snapshot.load(local)
     run(local, "echo new > new; echo 9 > a.txt")
@@ -506,7 +504,7 @@ def test_apply_is_all_or_nothing(repository: Path, local: LocalSandbox) -> None:
     assert "evil" in str(snapshot.apply(local, patch.replace(b"b/new", b"b/../evil")))
 
 
-def test_a_dead_sandbox_is_an_error(repository: Path, local: LocalSandbox) -> None:
+def test_a_dead_sandbox_is_an_error(repository: Path, local: NoSandbox) -> None:
     snapshot = take(repository)
     snapshot.load(local)
     local.close()
@@ -567,7 +565,7 @@ def test_a_patch_applied_to_a_fresh_load_gives_the_same_tree(
     )
     (repository / "link").symlink_to("a.txt")
     snapshot = take(repository)
-    with LocalSandbox("test") as edited, LocalSandbox("test") as fresh:
+    with NoSandbox("test") as edited, NoSandbox("test") as fresh:
         snapshot.load(edited)
         snapshot.load(fresh)
         for step in edits:

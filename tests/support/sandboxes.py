@@ -13,7 +13,7 @@ from reapair.sandbox.base import Kind, Sandbox
 from reapair.sandbox.containers.docker import DockerSandbox
 from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.host.bubblewrap import BubblewrapSandbox
-from reapair.sandbox.host.no_sandbox import LocalSandbox
+from reapair.sandbox.host.no_sandbox import NoSandbox
 from reapair.sandbox.limits import MIB, Limits
 
 SMALL = Limits(memory=384 * MIB, tmp=32 * MIB, file=64 * MIB, processes=100, cpus=1)
@@ -38,7 +38,7 @@ def maker(kind: Kind, missing: Missing) -> Make:
         if kind == "bubblewrap":
             return BubblewrapSandbox("test", **options)
         if kind == "none":
-            return LocalSandbox("test", **options)
+            return NoSandbox("test", **options)
         engine = DockerEngine("docker" if kind == "docker" else "podman")
         return DockerSandbox(engine.connect, engine.base_image(), "test", kind=kind, **options)
 

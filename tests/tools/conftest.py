@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reapair.sandbox.base import Sandbox
-from reapair.sandbox.host.no_sandbox import LocalSandbox
+from reapair.sandbox.host.no_sandbox import NoSandbox
 from reapair.tools import Observation, TestReport, TestRunner, Toolbox, standard_tools
 from support.workspaces import SLUG, diff, fill
 
@@ -22,14 +22,14 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def empty() -> Iterator[Sandbox]:
-    with LocalSandbox("test") as sandbox:
+    with NoSandbox("test") as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
 def shared_slug() -> Iterator[Sandbox]:
     """The package with one bug, for tests that leave it as it is."""
-    with LocalSandbox("test") as sandbox:
+    with NoSandbox("test") as sandbox:
         fill(sandbox, SLUG)
         yield sandbox
 

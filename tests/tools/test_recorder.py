@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from reapair.sandbox.base import Sandbox
-from reapair.sandbox.host.no_sandbox import LocalSandbox
+from reapair.sandbox.host.no_sandbox import NoSandbox
 from reapair.tools import TestRunner
 from support.workspaces import fill
 
@@ -18,7 +18,7 @@ PYTEST = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q"
 
 @pytest.fixture
 def empty() -> Iterator[Sandbox]:
-    with LocalSandbox("test") as sandbox:
+    with NoSandbox("test") as sandbox:
         yield sandbox
 
 

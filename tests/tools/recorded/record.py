@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from reapair.sandbox.host.no_sandbox import LocalSandbox  # noqa: E402
+from reapair.sandbox.host.no_sandbox import NoSandbox  # noqa: E402
 from reapair.tools import testing  # noqa: E402
 from reapair.tools.testing.runners import Finished  # noqa: E402
 from support.runner_samples import SAMPLES  # noqa: E402
@@ -45,7 +45,7 @@ def record(name: str, extra: str) -> None:
         return kept[-1]
 
     testing._attempt = keeping  # type: ignore[assignment]
-    with LocalSandbox("record") as box:
+    with NoSandbox("record") as box:
         fill(box, sample.files)
         if modules := os.environ.get("NODE_MODULES"):
             (box.root / "testbed/node_modules").symlink_to(modules)
