@@ -8,7 +8,7 @@ once, and then the history only grows again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.log.conversation import OPENING, Plan
@@ -66,28 +66,38 @@ def plan(
     mild = Plan(_stubs(messages, turns[-4] if len(turns) >= 4 else OPENING), [], len(messages))
     if not looping and count(mild.apply(messages)) <= target:
         return mild
-    summary = summarise()
+    insert = _instead(events, target, summarise(), diff(), prompts or Prompts())
+    plans = list(_plans(messages, turns, insert, (0,) if looping else (3, 2, 1, 0)))
+    return next((each for each in plans if count(each.apply(messages)) <= target), plans[-2])
+
+
+def _instead(
+    events: Sequence[Event], target: int, summary: str, diff: str, prompts: Prompts
+) -> list[Message]:
+    """Return the messages that stand for what is left out."""
     # A quarter of the target for each, at about three bytes a token.
     bytes_each = max(300, target * 3 // 4)
-    digest = (prompts or Prompts()).render(
+    digest = prompts.render(
         "compacted",
         summary=clip(summary, bytes_each) if summary else "",
         steps=[] if summary else _steps(events),
-        diff=clip(diff(), bytes_each),
+        diff=clip(diff, bytes_each),
     )
-    insert: list[Message] = [{"role": "user", "content": clip(digest, bytes_each * 2)}]
     # The user's own words, said since the issue, are never only summed up.
     said = [event.data["text"] for event in events if event.kind == "instruction"]
-    insert += [{"role": "user", "content": clip(text, bytes_each)} for text in said]
-    for keep in (0,) if looping else (3, 2, 1, 0):
-        start = turns[-keep] if 0 < keep <= len(turns) else len(messages)
-        if keep > len(turns):
-            continue
-        for stubs in ({}, _stubs(messages, len(messages))):
-            candidate = Plan(stubs, insert, start)
-            if count(candidate.apply(messages)) <= target:
-                return candidate
-    return Plan({}, insert, len(messages))
+    texts = [clip(digest, bytes_each * 2), *(clip(text, bytes_each) for text in said)]
+    return [{"role": "user", "content": text} for text in texts]
+
+
+def _plans(
+    messages: Sequence[Message], turns: list[int], insert: list[Message], keeping: Iterable[int]
+) -> Iterator[Plan]:
+    """Yield plans that keep so many of the last turns: first whole, then with stubs."""
+    for keep in keeping:
+        if keep <= len(turns):
+            start = turns[-keep] if keep else len(messages)
+            yield Plan({}, insert, start)
+            yield Plan(_stubs(messages, len(messages)), insert, start)
 
 
 def _turns(messages: Sequence[Message]) -> list[int]:

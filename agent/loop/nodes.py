@@ -179,13 +179,13 @@ class Nodes:
 
     def _new_messages(self, state: State) -> list[Message]:
         if not self._session.history.messages:
-            repository_map = self._session.workspace.map
+            repository_map = self._session.workspace.ready.map
             issue = self._session.prompts.render(
                 "issue",
                 workspace=WORKSPACE,
                 issue=clip(self._session.issue, self._budget.issue_bytes),
                 test_command=self._session.workspace.prepared.test_command,
-                guidance=self._session.workspace.guidance.first(self._session.issue),
+                guidance=self._session.workspace.ready.guidance.first(self._session.issue),
                 repository_map=repository_map.text(self._session.issue, self._budget.map_tokens)
                 if repository_map
                 else "",
@@ -238,7 +238,7 @@ class Nodes:
         warning = self._guard.note(call["name"], call["arguments"], observation.text)
         extra = [f"[{note}]" for note in (*call["notes"], warning) if note]
         text = clip(observation.text, self._budget.observation_bytes)
-        told = self._session.workspace.guidance.later(call["arguments"], self._run)
+        told = self._session.workspace.ready.guidance.later(call["arguments"], self._run)
         return replace(observation, text="\n".join([text, *extra, *([told] if told else [])]))
 
     def _recorded(self, observation: Observation, step: int) -> Observation:

@@ -93,7 +93,9 @@ class LoopGuard:
 
     def forget(self) -> None:
         """Start counting anew, after the loop was cut from the history."""
-        self.__init__()  # type: ignore[misc]
+        self._identical.clear()
+        self._kinds.clear()
+        self.exhausted = False
 
 
 def base_command(name: str, arguments: dict[str, Any]) -> str:

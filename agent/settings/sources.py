@@ -210,36 +210,37 @@ def _read(
     Raises SettingsError where it can't be read. A pyproject.toml that says nothing of us may be as
     broken as it likes: perhaps that is the issue.
     """
-    no_link = 0 if follow else os.O_NOFOLLOW
+    data = b""
     try:
-        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | no_link)
-    except OSError as error:
-        if within or isinstance(error, FileNotFoundError):
-            return None
-        raise SettingsError(f"{file.name}, {what}, cannot be read: {error.strerror}.") from None
-    with os.fdopen(handle, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            if within:
-                return None
-            raise SettingsError(f"{file.name}, {what}, is no file. Remove it.")
-        data = opened.read(FILE_LIMIT + 1)
-    if within and within[-1].encode() not in data:
+        data = _bytes(file, follow=follow)
+        if len(data) > FILE_LIMIT:
+            raise ValueError(f"it is larger than {FILE_LIMIT // 1024} KiB")
+        table: Any = tomllib.loads(data.decode())
+    except FileNotFoundError:
         return None
-    problem = f"it is larger than {FILE_LIMIT // 1024} KiB" if len(data) > FILE_LIMIT else ""
-    table: Any = {}
-    try:
-        table = tomllib.loads("" if problem else data.decode())
-    except (ValueError, RecursionError) as error:
-        problem = str(error)
-    if problem:
+    except (OSError, ValueError, RecursionError) as error:
         if within and b"[" + ".".join(within).encode() not in data:
             return None
-        raise SettingsError(f"{file.name}, {what}, cannot be read: {problem}.")
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"{file.name}, {what}, cannot be read: {why}.") from None
     for name in within:
         table = table.get(name) if isinstance(table, dict) else None
     if table is not None and not isinstance(table, dict):
         raise SettingsError(f"{file.name}, {what}: that is no table.")
     return table
+
+
+def _bytes(file: Path, *, follow: bool) -> bytes:
+    """Return the start of a regular file, one byte more than may be in it.
+
+    Raises OSError; ValueError for what is no file.
+    """
+    no_link = 0 if follow else os.O_NOFOLLOW
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | no_link)
+    with os.fdopen(handle, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError(f"{file.name} is no file. Remove it")
+        return opened.read(FILE_LIMIT + 1)
 
 
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:

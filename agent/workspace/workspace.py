@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 
 SUITE_SECONDS = 1800.0
 """Longest that a whole test suite may run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a prepared workspace has. `map` is None where the first prompt was sent already."""
+
+    snapshot: Snapshot
+    prepared: Prepared
+    guidance: Guidance
+    map: RepositoryMap | None
 
 
 class Workspace:
@@ -64,28 +74,42 @@ class Workspace:
         self.runner: TestRunner = whole.runner if whole else TestRunner(settings.test_command)
         self.named_tests = settings.test
         self.suite_seconds = SUITE_SECONDS
-        self.map: RepositoryMap | None = None
-        self.guidance: Guidance
-        self.snapshot: Snapshot
-        self.prepared: Prepared
+        self._ready: Ready | None = None
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Take the snapshot, choose the engine, build the environment. Raises SandboxError.
 
         A run that has a snapshot already, because it is resumed, keeps it.
         """
-        self.snapshot = self._snapshot()
+        snapshot = self._snapshot()
         if self._whole:
-            self.prepared, self.map = self._whole.prepared, self._whole.map
-            self.guidance = self._whole.guidance
+            self._ready = replace(self._whole.ready, snapshot=snapshot)
             return
         store = GitStore(self._store, self.repository)
-        if not self._run.of_kind("request"):
-            self.map = RepositoryMap(store.git, self.snapshot.tree)
-        self.prepared = prepare(self.snapshot, store, self._settings, say, self._engine)
-        self.guidance = Guidance(store.git, self.snapshot.tree, self.prepared.project)
-        if self.prepared.test_command:
-            self.runner.command = self.prepared.test_command
+        new = not self._run.of_kind("request")
+        repository_map = RepositoryMap(store.git, snapshot.tree) if new else None
+        prepared = prepare(snapshot, store, self._settings, say, self._engine)
+        guidance = Guidance(store.git, snapshot.tree, prepared.project)
+        self._ready = Ready(snapshot, prepared, guidance, repository_map)
+        if prepared.test_command:
+            self.runner.command = prepared.test_command
+
+    @property
+    def ready(self) -> Ready:
+        """What `prepare` has made. Raises SandboxError before that."""
+        if self._ready is None:
+            raise SandboxError("The run's sandboxes are not prepared yet.")
+        return self._ready
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The repository as the run sees it."""
+        return self.ready.snapshot
+
+    @property
+    def prepared(self) -> Prepared:
+        """The engine, the environment, and what they told."""
+        return self.ready.prepared
 
     def _snapshot(self) -> Snapshot:
         make_private(self._store)

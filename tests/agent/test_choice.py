@@ -13,7 +13,6 @@ from reapair.agent.result import Evidence, ExitReason, Reproduction, Result, Ver
 from reapair.agent.settings.settings import Settings
 from reapair.agent.workspace.workspace import Workspace
 from reapair.sandbox.git.repository import GitStore
-from reapair.sandbox.git.snapshot import Snapshot
 from support.tasks import Task, own_tasks
 
 DIVISOR = "(len(values) - 1)"
@@ -27,7 +26,8 @@ def calc(tmp_path: Path) -> Task:
 @pytest.fixture
 def workspace(calc: Task, tmp_path: Path) -> Workspace:
     run = Run(tmp_path / "run", "run")
-    return Workspace(run, Settings(), calc.repository)
+    settings = Settings(sandbox="none", setup_command="true", test_command="true")
+    return Workspace(run, settings, calc.repository)
 
 
 def patched(task: Task, *edits: tuple[str, str, str]) -> bytes:
@@ -59,7 +59,7 @@ def entry(number: int, verdict: Verdict, patch: bytes = b"", test: str = "", **f
 
 
 def store_of(workspace: Workspace, task: Task, tmp_path: Path) -> GitStore:
-    workspace.snapshot = Snapshot.of_work_tree(task.repository, tmp_path / "run/store")
+    workspace.prepare(lambda _: None)
     return GitStore(tmp_path / "run/store", task.repository)
 
 
@@ -151,7 +151,8 @@ def proved(task: Task, number: int, divisor: str, assertion: str) -> Entry:
 
 
 @pytest.mark.engine
-def test_the_tests_of_the_others_decide(calc: Task, workspace: Workspace, tmp_path: Path) -> None:
+def test_the_tests_of_the_others_decide(calc: Task, tmp_path: Path) -> None:
+    workspace = Workspace(Run(tmp_path / "run", "run"), Settings(), calc.repository)
     workspace.prepare(lambda _: None)
     store = GitStore(tmp_path / "run/store", calc.repository)
     wrong = proved(calc, 1, "2", "mean([2, 4]) == 3")
