@@ -31,10 +31,16 @@ class Budget:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._limit = prompt_limit(session.model.server)
+        self._lowered: int | None = None
         self._told: int | None = None
         self._since = 0
         session.run.listen(self._follow)
+
+    @property
+    def _limit(self) -> int | None:
+        """Tokens that the prompt may have; some servers tell their context only when asked."""
+        known = (self._lowered, prompt_limit(self._session.model.server))
+        return min((limit for limit in known if limit is not None), default=None)
 
     @property
     def observation_bytes(self) -> int:
@@ -72,7 +78,7 @@ class Budget:
         before = self._count(messages)
         if reason == "overflow":
             # The server has less room than it said, or we counted too low.
-            self._limit = min(self._limit or before, before) * 9 // 10
+            self._lowered = min(self._limit or before, before) * 9 // 10
         made = plan(
             messages,
             session.run.events,

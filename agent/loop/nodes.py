@@ -224,7 +224,7 @@ class Nodes:
     def _observe(self, call: dict[str, Any], step: int) -> Observation:
         """Run one call, or say why it was not run."""
         if call["error"]:
-            return Observation(call["error"], ok=False)
+            return Observation("\n".join([call["error"], *call["notes"]]), ok=False)
         begun = self._session.history.interrupted(call["id"])
         if begun and self._session.tools.changes_files(call["name"]):
             return Observation(INTERRUPTED, ok=False)

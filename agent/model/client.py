@@ -6,17 +6,14 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from reapair.agent.model import counting, request
+from reapair.agent.model import advice, counting, request
 from reapair.agent.model.capacity import capacity
-from reapair.agent.model.connection import Hangup, http_client
-from reapair.agent.model.event_stream import ServerError
-from reapair.agent.model.limits import parse_json
-from reapair.agent.model.outcomes import classify, classify_error
+from reapair.agent.model.exchange import Exchange
 from reapair.agent.model.prompt_cache import Ahead
-from reapair.agent.model.reply import Reply, StreamReader, read_answer
-from reapair.agent.model.servers import detect
+from reapair.agent.model.reply import StreamReader
+from reapair.agent.model.servers import configured_context, detect
 from reapair.agent.model.types import (
     Answer,
     Capacity,
@@ -28,19 +25,11 @@ from reapair.agent.model.types import (
     Server,
     Usage,
 )
-from reapair.sandbox.secrets import Redaction, header_secrets
-
-if TYPE_CHECKING:
-    import httpx2
-    import openai
 
 SILENT_CUTTERS = ("ollama", "lmstudio", "other")
 """Kinds of servers that may drop the start of a prompt that does not fit, and answer still."""
 
 _TOLD_SECONDS = 30.0  # a server that does not even take its reading ahead is asked all the same
-
-LONGEST_DETAIL = 500
-"""Characters that are kept of what a server says of an error."""
 
 OnProgress = Callable[[Progress], None]
 
@@ -76,14 +65,12 @@ class Client:
         self._overrides = dict(overrides or {})
         self._idle_seconds = idle_seconds
         self._headers = dict(headers or {})
-        secrets = [secret for value in self._headers.values() for secret in header_secrets(value)]
-        self._hide = Redaction([*secrets, api_key or ""]).text
-        self._hangup = Hangup()
-        self._openai: openai.OpenAI | None = None
+        self._exchange = Exchange(server, api_key, self._headers, idle_seconds)
         self._counter = counting.Counter(server)
         self._rendering = request.Rendering(request.render)
-        self._asked_again = False
+        self._asked_settings = self._asked_again = False
         self._before: Usage | None = None
+        self._streams, self._stream_failed = True, False
         self._told = threading.Event()
         self._told.set()
 
@@ -164,13 +151,30 @@ class Client:
         on_progress: OnProgress | None = None,
     ) -> Answer:
         """Send one request and classify what comes back. Never raises for what a server does."""
-        self._hangup.reset()
+        self._exchange.hangup.reset()
         self._told.wait(_TOLD_SECONDS)
+        if self._server.kind == "ollama" and self._server.context_tokens is None:
+            self._ask_settings()
         if self._server.kind in SILENT_CUTTERS and self._is_too_long(messages, tools):
-            detail = "the prompt is longer than the context; this server would cut it silently"
-            return Answer(Outcome.OVERFLOW, detail=detail)
-        streams = request.can_stream(self._server)
+            return self._would_be_cut("is longer than the context: this server would cut it")
+        streams = self._streams and request.can_stream(self._server)
         options = replace(options, stream=options.stream and streams)
+        answer = self._taken(messages, tools, options, on_progress)
+        if answer.outcome is Outcome.EMPTY and options.stream and options.rescue:
+            # Some servers lose in a stream what they give as a whole.
+            whole = self._taken(messages, tools, replace(options, stream=False), on_progress)
+            if whole.outcome is not Outcome.EMPTY:
+                answer = whole
+        return self._judged(answer, messages, tools)
+
+    def _taken(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]],
+        options: RequestOptions,
+        on_progress: OnProgress | None,
+    ) -> Answer:
+        """Send a request in a form that the server takes."""
         body = request.body(
             self._server,
             messages,
@@ -185,25 +189,34 @@ class Client:
         longest = 6.0 * request.thinking_budget(self._server, options)
         for _ in range(len(request.OPTIONAL_FIELDS) + 1):
             reader = StreamReader(on_progress, longest)
-            answer = self._attempt(body, messages, tools, reader, rescue=options.rescue)
+            answer = self._exchange.send(body, messages, tools, reader, rescue=options.rescue)
             if not self._amended(body, answer):
                 break
-        return self._judged(answer, messages, tools)
+        self._note_stream(answer.outcome, streamed=options.stream)
+        return answer
+
+    def _note_stream(self, outcome: Outcome, *, streamed: bool) -> None:
+        """Leave streaming for good when it failed and the same answer came as a whole."""
+        failed = outcome in (Outcome.EMPTY, Outcome.BROKEN_STREAM)
+        if streamed:
+            self._stream_failed = failed
+        elif self._stream_failed and outcome in (Outcome.TOOL_CALLS, Outcome.FINAL_TEXT):
+            self._streams = False
 
     def count(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
         """Return the prompt's size in tokens: the server's count, else a calibrated estimate."""
-        return self._counter.count(self._connection(), messages, tools)
+        return self._counter.count(self._exchange.connection, messages, tools)
 
     def cancel(self) -> None:
         """Close the connection of the request under way, from any thread."""
         self._told.set()
-        self._hangup.now()
+        self._exchange.hangup.now()
 
     def _amended(self, body: dict[str, Any], answer: Answer) -> bool:
         """Take out or change what the server refused, here and in later requests."""
         if answer.outcome not in (Outcome.BAD_REQUEST, Outcome.OVERFLOW):
             return False
-        change = request.amend(body, answer.detail)
+        change = request.amend(body, answer.detail, self._server.context_tokens)
         if change is None:
             return False
         field, value = change
@@ -218,28 +231,44 @@ class Client:
         self, answer: Answer, messages: Sequence[Message], tools: Sequence[dict[str, Any]]
     ) -> Answer:
         """Notice a context that is full where the server does not say so; learn from the usage."""
-        usage, context = answer.usage, self._server.context_tokens
-        prompt_tokens = usage.prompt_tokens
-        if prompt_tokens is None:
+        if answer.message is None and answer.usage.prompt_tokens is None:
             return answer
+        if self._server.context_tokens is None:
+            self._learn_context()
+        usage, context = answer.usage, self._server.context_tokens
         reused = counting.generated_reused(usage, self._before)
         self._before = usage = replace(usage, generated_reused_tokens=reused)
         answer = replace(answer, usage=usage)
-        if self._server.kind in SILENT_CUTTERS and self._counter.was_cut(messages, tools, usage):
-            detail = "the server cut the prompt silently to fit its context"
-            return Answer(Outcome.OVERFLOW, usage=usage, detail=detail)
+        # By our own count, before it is adjusted to what the server tells of a prompt.
+        if self._server.kind in SILENT_CUTTERS and (
+            self._is_too_long(messages, tools) or self._counter.was_cut(messages, tools, usage)
+        ):
+            return replace(self._would_be_cut("was cut to fit the context"), usage=usage)
         self._counter.learn(messages, tools, usage)
-        if context is None:
-            self._learn_context()
-        elif answer.outcome is Outcome.TRUNCATED:
-            total = prompt_tokens + (usage.completion_tokens or 0)
+        if context and answer.outcome is Outcome.TRUNCATED:
+            total = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
             if total >= context - 1:
                 return replace(answer, outcome=Outcome.OVERFLOW, detail="the context is full")
         return answer
 
+    def _would_be_cut(self, words: str) -> Answer:
+        """Return the answer that stands for a prompt which the server has not read whole."""
+        size = self._server.context_tokens
+        known = f" of {size} tokens" if size else ""
+        mend = advice.CONTEXT.get(self._server.kind, "Start the server with a larger context.")
+        detail = f"The prompt {words}{known}, silently.\n{mend}"
+        return Answer(Outcome.OVERFLOW, detail=detail)
+
     def _is_too_long(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> bool:
         context = self._server.context_tokens
         return context is not None and self._counter.estimate(messages, tools) > context
+
+    def _ask_settings(self) -> None:
+        """Ask Ollama once for the context that is set for the model itself."""
+        if not self._asked_settings:
+            self._asked_settings = True
+            size = configured_context(self._server, self._api_key, self._headers)
+            self._server = replace(self._server, context_tokens=size)
 
     def _learn_context(self) -> None:
         """Ask again for the context: some servers know it only once the model is loaded."""
@@ -253,116 +282,3 @@ class Client:
                 model=self._server.model,
                 headers=self._headers,
             )
-
-    def _attempt(
-        self,
-        body: dict[str, Any],
-        messages: Sequence[Message],
-        tools: Sequence[dict[str, Any]],
-        reader: StreamReader,
-        *,
-        rescue: bool,
-    ) -> Answer:
-        import httpx2
-        import openai
-
-        try:
-            with self._hangup.after(6 * self._idle_seconds):
-                reply = self._exchange(body, reader)
-            answer = classify(reply, messages, tools, counting.usage(reply), rescue=rescue)
-        except ServerError as error:
-            answer = _failed(None, error.error)
-        except openai.APIStatusError as error:
-            answer = _failed(error.status_code, _value(error.response))
-        except (openai.APITimeoutError, httpx2.TimeoutException):
-            answer = Answer(Outcome.BROKEN_STREAM, detail="the server stayed silent too long")
-        except (openai.APIConnectionError, httpx2.HTTPError) as error:
-            answer = _unreachable(error)
-        except ValueError as error:  # no JSON where JSON was promised, or too much of it
-            answer = Answer(Outcome.BROKEN_STREAM, detail=f"the answer can't be read: {error}")
-        if self._hangup.requested:
-            return Answer(Outcome.CANCELLED, detail="cancelled")
-        # Cut afterwards: of a key that is cut, the rest would not be known.
-        return replace(answer, detail=self._hide(answer.detail)[:LONGEST_DETAIL])
-
-    def _exchange(self, body: dict[str, Any], reader: StreamReader) -> Reply:
-        """Send a request and read the answer, a stream or not, from the raw response."""
-        import httpx2
-        import openai
-
-        # Where nothing comes before everything does, the idle limit must hold a whole answer.
-        seconds = self._idle_seconds if body.get("stream") else 6 * self._idle_seconds
-        response = self._connection().post(
-            "/chat/completions",
-            body=body,
-            cast_to=httpx2.Response,
-            stream=True,
-            stream_cls=openai.Stream[object],
-            options={"timeout": httpx2.Timeout(seconds, connect=15.0)},
-        )
-        with contextlib.closing(cast("httpx2.Response", response)) as answer:
-            return read_answer(answer.iter_bytes(), reader)
-
-    def _connection(self) -> openai.OpenAI:
-        if self._openai is None:
-            import openai
-
-            self._openai = openai.OpenAI(
-                base_url=self._server.base_url,
-                api_key=self._api_key or "none",
-                max_retries=0,
-                default_headers=self._headers,
-                http_client=self._http_client(),
-            )
-        return self._openai
-
-    def _http_client(self) -> httpx2.Client:
-        import httpx2
-
-        client = http_client(
-            self._server.base_url,
-            timeout=httpx2.Timeout(self._idle_seconds, connect=15.0),
-            hangup=self._hangup,
-        )
-        client.event_hooks["request"].append(self._keep_back)
-        return client
-
-    def _keep_back(self, outgoing: httpx2.Request) -> None:
-        """Keep back what the environment would send to a server that it was not meant for."""
-        kept_back = ["OpenAI-Organization", "OpenAI-Project"]
-        if self._api_key is None:
-            kept_back.append("Authorization")
-        given = {name.lower() for name in self._headers}
-        for name in kept_back:
-            if name.lower() not in given:
-                outgoing.headers.pop(name, None)
-
-
-def _value(response: httpx2.Response) -> Any:
-    """Return the JSON of an error's body, else its text."""
-    try:
-        return parse_json(response.content)
-    except ValueError:
-        return response.text
-
-
-def _failed(status: int | None, body: Any) -> Answer:
-    """Classify an error that the server put into words."""
-    error = body.get("error", body) if isinstance(body, dict) else body
-    kind, message = "", str(error)
-    if isinstance(error, dict):
-        kind, message = str(error.get("type") or ""), str(error.get("message") or error)
-    return Answer(
-        classify_error(status, kind, message),
-        detail=" ".join(f"{status or ''} {message}".split()),
-    )
-
-
-def _unreachable(error: Exception) -> Answer:
-    """Return the outcome for a server that is not there, or for a connection that broke."""
-    import httpx2
-
-    cause = error.__cause__ or error
-    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
-        return Answer(Outcome.UNAVAILABLE, detail=f"no connection: {cause}")
-    return Answer(Outcome.BROKEN_STREAM, detail=f"the connection broke: {cause}")

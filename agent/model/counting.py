@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     import openai
 
 
+_WORDS_TO_TOKENS = 0.8  # nearly no token holds two words
+_MOST_CHARACTERS = 8  # a token; source code and prose have three to five
+
+
 class Counter:
     """Counts prompts: asks the server where it has a counter, else estimates from the text.
 
@@ -29,6 +34,7 @@ class Counter:
         self._last: tuple[int, int] | None = None
         self._server_counts = server.kind in ("llama.cpp", "vllm")
         self._lengths = PerMessage(_length), PerMessage(_length)
+        self._words, self._shown = PerMessage(_words), PerMessage(_shown)
 
     def count(
         self,
@@ -59,13 +65,22 @@ class Counter:
     def was_cut(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]], usage: Usage
     ) -> bool:
-        """Say whether the server read fewer tokens of a prompt that is longer than the last one."""
-        if self._last is None or usage.prompt_tokens is None:
+        """Return whether the server read less than it was sent, by our own count.
+
+        It did when it read fewer tokens than there are words, or than any tokenizer needs for so
+        many characters, or fewer than of the last prompt although this one is longer.
+        """
+        told = usage.prompt_tokens
+        if told is None:
+            return False
+        if told < _WORDS_TO_TOKENS * sum(self._words(messages)):
+            return True
+        if sum(self._shown(messages)) > _MOST_CHARACTERS * told:
+            return True
+        if self._last is None:
             return False
         characters, tokens = self._last
-        return (
-            self._characters(messages, tools) >= characters and usage.prompt_tokens < 0.9 * tokens
-        )
+        return self._characters(messages, tools) >= characters and told < 0.9 * tokens
 
     def _characters(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
         of_messages, of_tools = self._lengths
@@ -163,6 +178,19 @@ def _decode_speed(reply: Reply, completion: int | None) -> float | None:
     if completion is None or seconds <= 0:
         return None
     return completion / seconds
+
+
+def _words(message: Message) -> int:
+    return len(re.findall(r"\w+", _content(message)))
+
+
+def _shown(message: Message) -> int:
+    return len(_content(message))
+
+
+def _content(message: Message) -> str:
+    """Return what every template shows of a message: earlier reasoning may be left out."""
+    return str(message.get("content") or "")
 
 
 def _length(entry: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""What became of a request: every reply and every error falls into exactly one `Outcome`."""
+"""What became of a request: every reply falls into exactly one `Outcome`."""
 
 from __future__ import annotations
 
@@ -8,43 +8,21 @@ from dataclasses import replace
 from typing import Any
 
 from reapair.agent.model.call_assembly import RawCall
+from reapair.agent.model.limits import CALLS
 from reapair.agent.model.reply import Reply
 from reapair.agent.model.salvage import salvage
-from reapair.agent.model.toolcalls import CheckedCall, MalformedArguments, check
+from reapair.agent.model.toolcalls import CheckedCall, MalformedArguments, check, safe_id
 from reapair.agent.model.types import Answer, Message, Outcome, Usage
 
-_OVERFLOW = re.compile(
-    r"context (length|size|window|shift)|maximum context|maximum model length"
-    r"|exceeds? (the )?(available|model'?s)|exceeds this limit|input_tokens"
-    r"|too (long|large)[^.]*token|context[^.]*exceed",
-    re.IGNORECASE,
-)
-# The model's fault, not ours: the same request may well succeed when it is sampled again.
-_BAD_SAMPLE = re.compile(
-    r"expected peg-\w+ format|Invalid diff|Failed to parse input at pos|XML syntax error"
-    r"|invalid UTF-8 byte",
-    re.IGNORECASE,
-)
-_BAD_HISTORY = re.compile(
-    r"Failed to parse tool call arguments|Unable to generate parser for this template"
-    r"|Failed to parse messages|Cannot have 2 or more assistant messages",
-    re.IGNORECASE,
-)
 _MARKUP = re.compile(r"</?(tool_call|arg_key|arg_value|function=|invoke|parameter=)|<\|tool_call")
 _TURN_END = re.compile(r"<\|(?:user|observation|endoftext|im_end)\|>")
 
-REASONING_IN_CONTENT = "the server left the reasoning in the text"
+_THOUGHT = r"(?:[a-z]+:)?think(?:ing)?"
+_THOUGHT_START = re.compile(rf"\A\s*(?:<{_THOUGHT}>|\[THINK\])")
+_THOUGHT_END = re.compile(rf"</{_THOUGHT}>|\[/THINK\]")
+_LEFT_OVER = re.compile(rf"\A(?:\s*(?:</{_THOUGHT}>|\[/THINK\]|<{_THOUGHT}>\s*</{_THOUGHT}>))+\s*")
 
-_BY_STATUS = {
-    401: Outcome.AUTH,
-    403: Outcome.AUTH,
-    404: Outcome.NOT_FOUND,
-    408: Outcome.UNAVAILABLE,
-    429: Outcome.UNAVAILABLE,
-    502: Outcome.UNAVAILABLE,
-    503: Outcome.UNAVAILABLE,
-    504: Outcome.UNAVAILABLE,
-}
+REASONING_IN_CONTENT = "the server left the reasoning in the text"
 
 
 def classify(
@@ -80,26 +58,6 @@ def classify(
     return _without_calls(answer)
 
 
-def classify_error(status: int | None, kind: str, message: str) -> Outcome:
-    """Return the outcome of an error answer, by HTTP status (None mid-stream), type and words."""
-    if status in (401, 403):
-        return Outcome.AUTH
-    if kind == "exceed_context_size_error":
-        return Outcome.OVERFLOW
-    if _BAD_SAMPLE.search(message):
-        return Outcome.FORMAT_ERROR
-    if _BAD_HISTORY.search(message):
-        return Outcome.BAD_HISTORY
-    if status in (None, 400, 413, 422, 500) and _OVERFLOW.search(message):
-        return Outcome.OVERFLOW
-    if status is None:
-        return Outcome.BROKEN_STREAM
-    if status == 500 and kind != "server_error":
-        # llama.cpp says server_error for mistakes in the request; from others it is a real failure.
-        return Outcome.UNAVAILABLE
-    return _BY_STATUS.get(status, Outcome.BAD_REQUEST)
-
-
 def assistant_message(content: str, reasoning: str, calls: Sequence[CheckedCall]) -> Message:
     """Return the message to store: reasoning byte for byte, under one of its two names."""
     message: Message = {"role": "assistant", "content": content}
@@ -111,11 +69,17 @@ def assistant_message(content: str, reasoning: str, calls: Sequence[CheckedCall]
 
 
 def _separate(reply: Reply) -> tuple[str, str]:
-    """Return content and reasoning, apart even when the server did not part them."""
+    """Return content and reasoning, apart even where the server left them together.
+
+    A tag that its parser left behind at the start of the content is no content.
+    """
     content, reasoning = reply.content, reply.reasoning
-    if not reasoning and "</think>" in content:
-        reasoning, _, content = content.partition("</think>")
-        reasoning = reasoning.removeprefix("<think>")
+    if not reasoning and (end := _THOUGHT_END.search(content)):
+        reasoning, content = content[: end.start()], content[end.end() :]
+        reasoning = _THOUGHT_START.sub("", reasoning)
+    elif not reasoning and (start := _THOUGHT_START.match(content)):  # it never came to an end
+        reasoning, content = content[start.end() :], ""
+    content = _LEFT_OVER.sub("", content)
     if end := _TURN_END.search(content):  # an old GGUF that does not know its end tokens
         content = content[: end.start()]
     return content, reasoning
@@ -157,14 +121,20 @@ def _with_calls(
 ) -> Answer:
     checked: list[CheckedCall] = []
     taken: set[str] = set()
-    for number, call in enumerate(raw):
-        call_id = call.id if call.id and call.id not in taken else f"{id_prefix}_{number}"
+    for number, call in enumerate(raw[:CALLS]):
+        call_id = safe_id(call.id)
+        if not call_id or call_id in taken:
+            call_id = f"{id_prefix}_{number}"
         taken.add(call_id)
         try:
             checked.append(check(call, tools, call_id))
         except MalformedArguments as error:
             detail = f"{call.name or 'a call'}: {error}"
             return replace(answer, outcome=Outcome.FORMAT_ERROR, detail=detail)
+    if len(raw) > CALLS:
+        left_out = f"{len(raw) - CALLS} more calls were left out: at most {CALLS} in one reply."
+        last = checked[-1]
+        checked[-1] = replace(last, call=replace(last.call, notes=(*last.call.notes, left_out)))
     return replace(
         answer,
         outcome=Outcome.TOOL_CALLS,

@@ -10,6 +10,7 @@ from typing import Any
 
 from reapair.agent.model import control_tokens as control
 from reapair.agent.model.per_message_cache import PerMessage
+from reapair.agent.model.toolcalls import safe_id, safe_name
 from reapair.agent.model.types import Message, RequestOptions, Server
 
 Rendering = PerMessage[Message]
@@ -56,12 +57,8 @@ OPTIONAL_FIELDS = (
 """Fields a server may refuse by name; the client then goes on without them."""
 
 
-_TOO_MANY_ASKED = (  # how much fits, and what the prompt takes of it
-    r"context length is (\d+) tokens\. However, you requested .*\((\d+) in the messages",
-    r"context length is (\d+) tokens and your request has (\d+) input tokens",
-    r"at most (\d+) completion tokens",
-    r"range of max_tokens is \[1, (\d+)\]",
-)
+_SHORTEST_ANSWER = 256
+"""Tokens below which an answer is of no use, and the conversation is shortened instead."""
 
 
 def profile(model: str) -> Profile:
@@ -150,6 +147,8 @@ def render(message: Message) -> Message:
     """
     role = message.get("role")
     rendered = {**message, "content": _text(message.get("content"))}
+    if "tool_call_id" in rendered:
+        rendered["tool_call_id"] = safe_id(str(rendered["tool_call_id"]))
     if role in ("user", "tool"):
         rendered["content"] = control.encode(rendered["content"])
     if role != "assistant":
@@ -162,28 +161,60 @@ def render(message: Message) -> Message:
         rendered["reasoning"] = rendered["reasoning_content"]
     if calls := rendered.get("tool_calls"):
         rendered["tool_calls"] = [
-            {**call, "function": _safe_function(call["function"])} for call in calls
+            {**call, "id": safe_id(call["id"]), "function": _safe_function(call["function"])}
+            for call in calls
         ]
     return rendered
 
 
-def amend(body: dict[str, Any], detail: str) -> tuple[str, Any] | None:
+def amend(body: dict[str, Any], message: str, context: int | None = None) -> tuple[str, Any] | None:
     """Return the field to change, and its value, so that the server takes the request; or None.
 
-    For servers that refuse an optional field by name, and for those that refuse a limit that is
-    too high instead of lowering it, as older releases of vLLM do.
+    For servers that refuse an optional field by name, and for those that refuse a limit of the
+    answer that is too high instead of lowering it.
+
+    Args:
+        body: of the request that was refused.
+        message: the server's words.
+        context: tokens that prompt and answer may have together, where that is known.
     """
-    for pattern in _TOO_MANY_ASKED:
-        if found := re.search(pattern, detail):
-            numbers = [int(number) for number in found.groups()]
-            room = numbers[0] - sum(numbers[1:])
-            return ("max_tokens", room) if 256 <= room < body.get("max_tokens", 0) else None
+    if (room := _room(message, body.get("max_tokens") or 0, context)) is not None:
+        return "max_tokens", room
     for name in OPTIONAL_FIELDS:
-        if name in body and re.search(rf"\b{name}\b", detail):
+        if name in body and re.search(rf"\b{name}\b", message):
             return name, None
-    if body.get("tool_choice") == "required" and "tool_choice" in detail:
+    if body.get("tool_choice") == "required" and "tool_choice" in message:
         return "tool_choice", "auto"
     return None
+
+
+def _room(message: str, asked: int, context: int | None) -> int | None:
+    """Return how many tokens an answer may have by a complaint about `asked`, or None.
+
+    Whatever the words are, such a complaint has the number that was asked for, or names the field;
+    its other numbers are the context, the prompt, and sums of them.
+    """
+    words = re.sub(r"\A\d{3} ", "", message)  # without the HTTP status
+    numbers = {int(number) for number in re.findall(r"\d+", words)} - {0, 1}
+    named = re.search(r"max_(completion_|new_|output_)?tokens|completion tokens", message)
+    if not (named or asked in numbers or (context or 0) - asked in numbers):
+        return None
+    most = (context or 0) - asked
+    quoted = numbers if asked in numbers else set[int]()
+    prompts = [number for number in quoted - {asked, most} if number + asked in numbers]
+    totals = {number + asked for number in prompts}
+    others = numbers - {asked, context, most} - totals
+    if context and (context in numbers or max(others, default=0) > asked):
+        largest, prompt = context, min(prompts or others, default=0)
+    elif others:
+        largest = max(others)
+        prompt = min(prompts or others - {largest}, default=0)
+    else:
+        return None
+    room = largest - prompt
+    if room == asked - 1:  # vLLM stops counting a prompt where it gets too long
+        room = asked // 2
+    return room if _SHORTEST_ANSWER <= room < asked else None
 
 
 def can_stream(server: Server) -> bool:
@@ -204,6 +235,8 @@ def _text(content: Any) -> str:
 
 
 def _safe_function(function: dict[str, Any]) -> dict[str, Any]:
+    if (name := safe_name(function["name"])) != function["name"]:
+        function = {**function, "name": name}
     try:
         arguments = json.loads(function["arguments"])
     except (ValueError, TypeError, RecursionError):

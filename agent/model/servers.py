@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -107,6 +108,23 @@ def is_ready(server: Server, timeout: float = SECONDS) -> bool:
         # Without a key a ready server may say 401, but never 503.
         return asked.get(f"{asked.root}{path}").status < 500
     return False
+
+
+def configured_context(
+    server: Server, api_key: str | None, headers: Mapping[str, str] | None = None
+) -> int | None:
+    """Return the context that a model of Ollama's has by its own settings, before it is loaded.
+
+    Without one there, it has what the server was started with, which is told once it is loaded.
+    """
+    with (
+        contextlib.suppress(NothingThere),
+        probe(server.base_url, api_key, headers) as asked,
+    ):
+        shown = asked.post(f"{asked.root}/api/show", {"model": server.model}).dict()
+        if found := re.search(r"^num_ctx\s+(\d+)", str(shown.get("parameters")), re.MULTILINE):
+            return int(found[1])
+    return None
 
 
 def _models(asked: Probe, wanted: str | None) -> list[dict[str, Any]]:

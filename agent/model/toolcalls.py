@@ -36,6 +36,11 @@ ARGUMENT_ALIASES = {
 }
 
 
+_MARKUP = re.compile(r"<[^<>\s]*>?|\[/?[A-Z_]+\]|[`\"'=]+")
+_NAME = re.compile(r"(?:(?P<outer>\w[\w.:/-]*)[.:/])?(?P<name>[A-Za-z_][\w-]*?)(?:[:#]\d+)?")
+_LONGEST_NAME = 200
+
+
 class MalformedArguments(ValueError):  # noqa: N818 - a state of the text, said as one
     """The arguments are not a JSON object, or one is given twice. The message says which."""
 
@@ -60,8 +65,9 @@ def check(raw: RawCall, tools: Sequence[dict[str, Any]], call_id: str) -> Checke
     notes: list[str] = []
     error = None
     if name is None:
-        name = raw.name or "unknown"
-        error = f"There is no tool {name!r}. The tools are: {', '.join(functions)}."
+        name = safe_name(raw.name)
+        called = raw.name[:_LONGEST_NAME] or name
+        error = f"There is no tool {called!r}. The tools are: {', '.join(functions)}."
     else:
         schema = functions[name].get("parameters") or {}
         arguments, notes = _fit(arguments, schema)
@@ -103,17 +109,40 @@ def parse_arguments(text: str) -> tuple[dict[str, Any], bool]:
 
 
 def resolve_name(name: str, offered: Mapping[str, Any]) -> str | None:
-    """Return the offered tool that is meant by `name`, or None."""
+    """Return the offered tool that is meant by `name`, or None.
+
+    What surrounds a name is dropped: markup and what follows it, quotes, a namespace in front
+    (`functions.read`), a number behind (`read:0`). What is left must be the whole name of a tool.
+    """
     if name in offered:
         return name
-    plain = re.sub(r"^(functions?|tools?)[.:/]", "", name.strip().lower()).replace("-", "_")
+    text = _MARKUP.sub(" ", name[:_LONGEST_NAME])
+    words = text.split()
+    if text == name[:_LONGEST_NAME] and len(words) > 1:  # a sentence
+        return None
+    return next((known for word in words if (known := _tool(word, offered))), None)
+
+
+def _tool(word: str, offered: Mapping[str, Any]) -> str | None:
+    """Return the offered tool that one word names, whatever namespace it stands in."""
+    match = _NAME.fullmatch(word.strip("()[]{},;!?."))
+    if match is None or (match["outer"] and _tool(match["outer"], offered)):
+        return None  # a tool is no namespace
+    plain = match["name"].lower().replace("-", "_")
     for known in offered:
-        if plain == known.lower():
-            return known
-    for known, aliases in TOOL_ALIASES.items():
-        if plain in aliases and known in offered:
+        if plain in (known.lower(), *TOOL_ALIASES.get(known, ())):
             return known
     return None
+
+
+def safe_name(name: str) -> str:
+    """Return a tool's name in letters that every server takes in a history."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:64] or "unknown"
+
+
+def safe_id(call_id: str) -> str:
+    """Return a call's id in letters that every server takes in a history."""
+    return re.sub(r"[^A-Za-z0-9_.:-]+", "_", call_id)[:64]
 
 
 def coerce(arguments: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,17 +185,27 @@ def _fit(arguments: dict[str, Any], schema: Mapping[str, Any]) -> tuple[dict[str
     notes = []
     for name, value in arguments.items():
         if name in properties:
-            # null for an optional argument means that it was left out
-            if value is not None or name not in optional:
+            if name not in optional or not _is_nothing(value, properties[name].get("type")):
                 fitted[name] = value
             continue
         meant = _meant(name, properties)
         if meant and meant not in arguments and meant not in fitted:
-            fitted[meant] = value
+            if not _is_nothing(value, properties[meant].get("type")):
+                fitted[meant] = value
             notes.append(f"The argument {name} was taken as {meant}.")
         else:
             notes.append(f"The argument {name} is unknown and was left out.")
     return fitted, notes
+
+
+def _is_nothing(value: Any, kind: Any) -> bool:
+    """Return whether the value of an optional argument means that it was left out.
+
+    A word that says so is one only where no word is wanted.
+    """
+    if isinstance(value, str) and kind not in ("string", None):
+        return value.strip().lower() in ("", "none", "null", "nil", "undefined")
+    return value is None
 
 
 def _meant(name: str, properties: Mapping[str, Any]) -> str | None:

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from reapair.agent.model.outcomes import classify_error
 from reapair.agent.model.recovery import TABLE, WIRE, decide, wait_until_ready
+from reapair.agent.model.server_errors import WORDS, Words, classify_error, parse_error
 from reapair.agent.model.servers import detect
 from reapair.agent.model.types import Outcome, RequestOptions
 from reapair.agent.result import ExitReason
@@ -123,7 +123,54 @@ def test_waiting_ends_when_the_server_is_ready() -> None:
 def test_errors_by_what_servers_say(
     status: int | None, kind: str, message: str, outcome: Outcome
 ) -> None:
-    assert classify_error(status, kind, message) is outcome
+    assert classify_error(status, kind, message)[0] is outcome
+
+
+@pytest.mark.parametrize("words", WORDS, ids=lambda words: words.example[:40])
+@pytest.mark.parametrize("status", [400, 500, None])
+def test_the_words_of_each_server(words: Words, status: int | None) -> None:
+    """Known behind a gateway too, where the kind of server is not known or another's."""
+    for server in (words.server, "other"):
+        told = classify_error(status, "api_error", words.example, server=server)
+        assert told == (words.outcome, words.advice)
+
+
+@pytest.mark.parametrize("status", [520, 521, 522, 523, 524, 525, 527, 529, 530, 599, 502, 504])
+def test_what_gateways_make_up_is_waited_for(status: int) -> None:
+    assert classify_error(status, "", f"error code: {status}")[0] is Outcome.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code", "outcome"),
+    [
+        (400, "invalid_request_error", "context_length_exceeded", Outcome.OVERFLOW),
+        (500, "exceed_context_size_error", "", Outcome.OVERFLOW),
+        (429, "", "insufficient_quota", Outcome.BAD_REQUEST),
+        (400, "content_filter", "", Outcome.REFUSED),
+        (None, "overloaded_error", "", Outcome.UNAVAILABLE),
+        (400, "", "model_not_found", Outcome.NOT_FOUND),
+    ],
+)
+def test_types_and_codes_come_before_words(
+    status: int | None, kind: str, code: str, outcome: Outcome
+) -> None:
+    told, _ = classify_error(status, kind, "the model has crashed", code=code)
+    assert told is outcome
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "no more", "type": "a", "code": 1}},
+        {"error": "no more"},
+        {"message": "no more", "object": "error"},
+        {"detail": "no more"},
+        {"error": {"message": {"message": "no more"}}},
+        "no more",
+    ],
+)
+def test_an_error_in_any_form(body: object) -> None:
+    assert parse_error(body)[2] == "no more"
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
