@@ -159,8 +159,9 @@ class Client:
             return self._would_be_cut("is longer than the context: this server would cut it")
         streams = self._streams and request.can_stream(self._server)
         options = replace(options, stream=options.stream and streams)
+        first = not self._stream_failed
         answer = self._taken(messages, tools, options, on_progress)
-        if answer.outcome is Outcome.EMPTY and options.stream and options.rescue:
+        if answer.outcome is Outcome.EMPTY and options.stream and options.rescue and first:
             # Some servers lose in a stream what they give as a whole.
             whole = self._taken(messages, tools, replace(options, stream=False), on_progress)
             if whole.outcome is not Outcome.EMPTY:

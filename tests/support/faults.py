@@ -87,6 +87,7 @@ def _text(content: str = "", reasoning: str = "Let me see.", **more: Any) -> Jso
     return {"content": content, "reasoning": reasoning, **more}
 
 
+EMPTY = [_text(reasoning="")] * 2  # the first in a row is asked for again without a stream
 CUT_EDIT = '{"path":"calc.py","old_str":"len(values) - 1","new_str":"le'
 O = Outcome  # noqa: E741 - two tables full of it
 E = ExitReason
@@ -94,7 +95,7 @@ E = ExitReason
 PARSED = [
     # What a server's parser makes of imperfect output.
     _case("unknown tool dropped by the server", O.REASONING_ONLY, _text(), dialects=VLLM),
-    _case("JSON-style call dropped by the server", O.EMPTY, _text(reasoning=""), dialects=VLLM),
+    _case("JSON-style call dropped by the server", O.EMPTY, *EMPTY, dialects=VLLM),
     _case("unknown tool", O.TOOL_CALLS, _raw('{"path":"calc.py"}', "glob")),
     _case("tool under another name", O.TOOL_CALLS, _raw('{"file_path":"calc.py"}', "read_file")),
     _case("no arguments", O.TOOL_CALLS, _raw("{}")),
@@ -185,11 +186,11 @@ WIRE = [
     _case("answer aborted by the server", O.BROKEN_STREAM,
           _text("So", finish_reason="abort"), dialects=VLLM),
     _case("bad answers of several kinds in a row", O.EMPTY,
-          _text(reasoning=""), _raw("{"), _text("", "Hm."), _raw("{")),
+          *EMPTY, _raw("{"), _text("", "Hm."), _raw("{")),
 ]  # fmt: skip
 
 ENDING = [
-    _case("nothing but empty answers", O.EMPTY, *[_text(reasoning="")] * 5, ends=E.FORMAT_ERROR),
+    _case("nothing but empty answers", O.EMPTY, *EMPTY, *[_text(reasoning="")] * 4, ends=E.FORMAT_ERROR),
     _case("nothing but thinking", O.REASONING_ONLY, *[_text()] * 4, ends=E.FORMAT_ERROR),
     _case("nothing but broken calls", O.FORMAT_ERROR, *[_raw("{")] * 6, ends=E.FORMAT_ERROR),
     _case("nothing but cut answers", O.TRUNCATED,
