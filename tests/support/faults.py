@@ -190,7 +190,7 @@ WIRE = [
 ]  # fmt: skip
 
 ENDING = [
-    _case("nothing but empty answers", O.EMPTY, *EMPTY, *[_text(reasoning="")] * 4, ends=E.FORMAT_ERROR),
+    _case("nothing but empty answers", O.EMPTY, *EMPTY * 3, ends=E.FORMAT_ERROR),
     _case("nothing but thinking", O.REASONING_ONLY, *[_text()] * 4, ends=E.FORMAT_ERROR),
     _case("nothing but broken calls", O.FORMAT_ERROR, *[_raw("{")] * 6, ends=E.FORMAT_ERROR),
     _case("nothing but cut answers", O.TRUNCATED,
