@@ -248,7 +248,7 @@ class _CrossCheck:
         if key not in self._known:
             try:
                 self._known[key] = self._run(candidate.source, donor.tests, donor.shown_by)
-            except SandboxError:
+            except (SandboxError, ValueError):  # ValueError: they do not apply together.
                 self._known[key] = None
         return self._known[key]
 
@@ -256,12 +256,8 @@ class _CrossCheck:
         if self._deadline - time.monotonic() < 1:
             return None
         workspace = self._workspace
-        sandbox = workspace.fresh()
-        try:
-            for patch in (source, tests):
-                if workspace.snapshot.apply(sandbox, patch):
-                    return None
-            passed = ran = 0
+        passed = ran = 0
+        with workspace.room.sandbox(workspace.snapshot, source, tests) as sandbox:
             for selector in sorted({_file(test) for test in wanted}):
                 left = max(1.0, self._deadline - time.monotonic())
                 statuses = workspace.runner.run(sandbox, selector, left).statuses
@@ -269,9 +265,7 @@ class _CrossCheck:
                 passed += sum(
                     statuses.get(test) == "passed" for test in wanted if _file(test) == selector
                 )
-            return passed if ran else None
-        finally:
-            workspace.discard(sandbox)
+        return passed if ran else None
 
 
 def _file(test: str) -> str:

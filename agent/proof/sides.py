@@ -10,6 +10,7 @@ from reapair.agent.proof.changes import Change, joined, judged, read_changes, wi
 from reapair.agent.proof.changes import with_before as with_before_texts
 from reapair.agent.proof.reach import Probed, affected, is_code, targets
 from reapair.agent.proof.suites import run_each
+from reapair.agent.workspace.clean_room import apply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,11 +47,11 @@ class Sides:
         self._seconds = seconds
         self._seen: set[str] | None = None
         # Nothing has run in it when it has been read, so that the first run may have it.
-        self._ready: Sandbox | None = workspace.fresh(snapshot)
+        self._ready: Sandbox | None = workspace.room.start(snapshot)
         changes = with_before_texts(read_changes(patch), self._ready)
         self.affected = affected(self._ready, changes)
         try:
-            self._apply(self._ready, patch)
+            apply(snapshot, self._ready, patch)
         except ValueError:
             self.close()
             raise
@@ -105,23 +106,19 @@ class Sides:
 
     @contextmanager
     def _sandbox(self, side: Side) -> Iterator[Sandbox]:
-        ready = self._ready if side == self._patch_side else None
-        sandbox = ready or self._workspace.fresh(self._snapshot)
+        room = self._workspace.room
+        sandbox = self._ready if side == self._patch_side else None
+        if sandbox:
+            self._ready = None
+        else:
+            sandbox = room.start(self._snapshot, self._parts[side])
         try:
-            if ready:
-                self._ready = None
-            else:
-                self._apply(sandbox, self._parts[side])
             yield sandbox
         finally:
-            self._workspace.discard(sandbox)
+            room.end(sandbox)
 
     def close(self) -> None:
         """Give back the sandbox that no run has taken."""
         if self._ready:
-            self._workspace.discard(self._ready)
+            self._workspace.room.end(self._ready)
             self._ready = None
-
-    def _apply(self, sandbox: Sandbox, patch: bytes) -> None:
-        if patch and (problem := self._snapshot.apply(sandbox, patch)):
-            raise ValueError(problem)

@@ -127,7 +127,7 @@ def prepare(
             preparation = _prepare(workspace, on_line)
             on_ready(preparation)
             if shell:
-                open_shell(workspace.fresh())
+                open_shell(workspace.room.start(workspace.snapshot))
         finally:
             workspace.close()
             run.close()
@@ -137,13 +137,13 @@ def prepare(
 def _prepare(workspace: Workspace, on_line: Callable[[str], None]) -> Preparation:
     started = time.monotonic()
     workspace.prepare(on_line)
-    sandbox = workspace.fresh()
+    sandbox = workspace.room.start(workspace.snapshot)
     prepared, problems = workspace.prepared, sandbox.exec(f"cat {PROBLEMS} 2>/dev/null").text
     begun = time.monotonic()
     on_line(f"Running the tests: {workspace.runner.command}")
     report = workspace.runner.run(sandbox, "all", SUITE_SECONDS)
     ended = time.monotonic()
-    workspace.discard(sandbox)
+    workspace.room.end(sandbox)
     return Preparation(
         sandbox=prepared.engine.kind,
         project=prepared.project,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -44,21 +43,6 @@ class Prepared:
     test_command: str | None
     notes: tuple[str, ...] = ()
     failure: str = ""
-
-    @contextmanager
-    def sandbox(self, snapshot: Snapshot, owner: str) -> Iterator[Sandbox]:
-        """Start a sandbox that holds the snapshot and nothing else, for a block of code.
-
-        Args:
-            owner: the run, or the work without one, that its labels name.
-        """
-        sandbox = self.engine.sandbox(self.environment, owner)
-        try:
-            sandbox.start()
-            snapshot.load(sandbox)
-            yield sandbox
-        finally:
-            sandbox.close()
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from reapair.agent.log.event_log import make_private
 from reapair.agent.workspace.agents_md import Guidance
 from reapair.agent.workspace.baseline_cache import kept
+from reapair.agent.workspace.clean_room import CleanRoom
 from reapair.agent.workspace.preparation import Prepared, prepare
 from reapair.agent.workspace.repository_map import RepositoryMap
 from reapair.sandbox import SandboxError
@@ -31,12 +32,16 @@ SUITE_SECONDS = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a prepared workspace has. `map` is None where the first prompt was sent already."""
+    """What a prepared workspace has.
+
+    `map` is None where the first prompt was sent already; `room` gives fresh sandboxes.
+    """
 
     snapshot: Snapshot
     prepared: Prepared
     guidance: Guidance
     map: RepositoryMap | None
+    room: CleanRoom
 
 
 class Workspace:
@@ -66,7 +71,6 @@ class Workspace:
         # An attempt finds these in its run, also when it is opened for itself later.
         self._shared = run.directory.with_name(run.id.partition(".")[0])
         self._store = self._shared / "store"
-        self._open: list[Sandbox] = []
         self._closed = False
         self._main: Sandbox | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="baseline")
@@ -83,14 +87,16 @@ class Workspace:
         """
         snapshot = self._snapshot()
         if self._whole:
-            self._ready = replace(self._whole.ready, snapshot=snapshot)
+            room = CleanRoom(self._whole.prepared, self._run.id)
+            self._ready = replace(self._whole.ready, snapshot=snapshot, room=room)
             return
         store = GitStore(self._store, self.repository)
         new = not self._run.of_kind("request")
         repository_map = RepositoryMap(store.git, snapshot.tree) if new else None
         prepared = prepare(snapshot, store, self._settings, say, self._engine)
         guidance = Guidance(store.git, snapshot.tree, prepared.project)
-        self._ready = Ready(snapshot, prepared, guidance, repository_map)
+        room = CleanRoom(prepared, self._run.id)
+        self._ready = Ready(snapshot, prepared, guidance, repository_map, room)
         if prepared.test_command:
             self.runner.command = prepared.test_command
 
@@ -135,43 +141,28 @@ class Workspace:
         )
         return snapshot
 
-    def fresh(self, snapshot: Snapshot | None = None) -> Sandbox:
-        """Start a sandbox that holds the snapshot and nothing else. The caller closes it."""
+    @property
+    def room(self) -> CleanRoom:
+        """Gives fresh sandboxes."""
         if self._closed:
-            raise SandboxError("The run has ended meanwhile.")
-        sandbox = self.prepared.engine.sandbox(self.prepared.environment, self._run.id)
-        self._open.append(sandbox)
-        try:
-            sandbox.start()
-        except SandboxError:
-            self.prepared.engine.distrust()
-            raise
-        if self._closed:
-            self.discard(sandbox)
-            raise SandboxError("The run has ended meanwhile.")
-        (snapshot or self.snapshot).load(sandbox)
-        return sandbox
-
-    def discard(self, sandbox: Sandbox) -> None:
-        """Close a sandbox that `fresh` gave."""
-        sandbox.close()
-        if sandbox in self._open:  # Another thread may have closed them all.
-            self._open.remove(sandbox)
+            self.ready.room.close()
+        return self.ready.room
 
     def sandbox(self) -> Sandbox:
         """Return the model's sandbox; made, with the last recorded patch in it, when needed."""
         if self._main is None:
-            self._main = self.fresh()
-            if patch := self.recorded_patch():
-                problem = self.snapshot.apply(self._main, patch)
-                if problem:
-                    raise SandboxError(f"The run's last patch does not apply any more: {problem}")
+            try:
+                self._main = self.room.start(self.snapshot, self.recorded_patch())
+            except ValueError as problem:
+                raise SandboxError(
+                    f"The run's last patch does not apply any more: {problem}"
+                ) from None
         return self._main
 
     def replace(self) -> None:
         """Give up the model's sandbox; the next use makes one anew."""
         if self._main is not None:
-            self.discard(self._main)
+            self.room.end(self._main)
             self._main = None
 
     def patch(self) -> bytes:
@@ -233,27 +224,19 @@ class Workspace:
         """Return what the suite says of untouched code; remembered for the next run."""
         environment = self.prepared.environment.reference
         if not environment:  # What the host has installed can change under the same name.
-            return self.run_suite(snapshot=snapshot)
+            return self._suite(snapshot)
         kind = self.prepared.engine.kind
         parts = (snapshot.name, kind, environment, self.runner.command, str(self.suite_seconds))
-        return kept(parts, lambda: self.run_suite(snapshot=snapshot))
+        return kept(parts, lambda: self._suite(snapshot))
 
-    def run_suite(self, patch: bytes = b"", snapshot: Snapshot | None = None) -> TestReport:
-        """Run the suite in a fresh sandbox. Raises SandboxError; ValueError: does not apply."""
-        sandbox = self.fresh(snapshot)
-        try:
-            if patch and (problem := (snapshot or self.snapshot).apply(sandbox, patch)):
-                raise ValueError(problem)
-            return self.runner.run(sandbox, "all", self.suite_seconds)
-        finally:
-            self.discard(sandbox)
+    def _suite(self, snapshot: Snapshot) -> TestReport:
+        return self.room.run_suite(self.runner, self.suite_seconds, snapshot)
 
     def close(self) -> None:
         """End every sandbox, also those that other threads wait in; there will be no more."""
         self._closed = True
-        for sandbox in list(self._open):
-            sandbox.close()
-        self._open.clear()
+        if self._ready:
+            self._ready.room.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 

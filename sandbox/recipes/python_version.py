@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import Specifier
 from packaging.version import Version
 
 from reapair.sandbox.recipes.part import Project, printable, table
@@ -41,12 +41,12 @@ def bounds(wanted: str) -> tuple[MinorVersion, MinorVersion]:
     low, high = (0, 0), (9, 0)
     # Of Poetry's ^ and ~ only the lower end: nobody has the Python that they exclude.
     text = re.sub(r"[\^~](?!=)", ">=", wanted[:500])
-    try:
-        clauses = SpecifierSet(poetry_version(text))
-    except InvalidSpecifier:
-        return low, high
-    for clause in clauses:
-        release = Version(clause.version.removesuffix(".*")).release
+    for word in poetry_version(text).split(","):
+        try:
+            clause = Specifier(word)
+            release = Version(clause.version.removesuffix(".*")).release
+        except ValueError:  # Of either.
+            continue
         version = (release[0], release[1] if len(release) > 1 else 0)
         following = (version[0], version[1] + 1) if len(release) > 1 else (version[0] + 1, 0)
         if clause.operator in (">=", ">", "==", "~="):

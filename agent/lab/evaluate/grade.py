@@ -9,7 +9,6 @@ Changes of the patch to tests, `conftest.py`, pytest settings and the like are t
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,14 +30,15 @@ from reapair.agent.proof.changes import (
 )
 from reapair.agent.proof.tricks import product_tricks
 from reapair.agent.settings.settings import Settings
-from reapair.agent.workspace.preparation import Prepared, prepare
+from reapair.agent.workspace.clean_room import CleanRoom, apply
+from reapair.agent.workspace.preparation import prepare
 from reapair.sandbox import SandboxError
 from reapair.sandbox.git.repository import GitStore
 from reapair.sandbox.git.snapshot import Snapshot
 from reapair.tools import TestReport, TestRunner
 
 if TYPE_CHECKING:
-    from reapair.sandbox import Sandbox
+    pass
 
 Status = Literal["resolved", "unresolved", "empty", "does_not_apply", "timed_out"]
 
@@ -107,16 +107,17 @@ class Grader:
         )
         store = place / "store"
         self._snapshot = Snapshot.of_work_tree(repository, store)
-        self._prepared: Prepared = prepare(
+        prepared = prepare(
             self._snapshot,
             GitStore(store, repository),
             settings_for(instance, settings),
             say,
             engine_for(instance, settings.sandbox),
         )
+        self._room = CleanRoom(prepared, "grade")
         self._upstream = upstream_for(instance)
         upstream = self._upstream.command if self._upstream else None
-        self._runner = TestRunner(upstream or self._prepared.test_command)
+        self._runner = TestRunner(upstream or prepared.test_command)
 
     def grade(self, patch: bytes) -> Grade:
         """Grade one patch. Raises SandboxError for what is no fault of the patch."""
@@ -170,9 +171,9 @@ class Grader:
 
     def _changes(self, patch: bytes) -> list[Change]:
         """Return what the patch changes, sorted into product and what only tests use."""
-        with self._fresh() as sandbox:
+        with self._room.sandbox(self._snapshot) as sandbox:
             changes = with_before(read_changes(patch), sandbox)
-            self._apply(sandbox, patch)
+            apply(self._snapshot, sandbox, patch)
             changes = with_after(changes, sandbox)
         # A Harbor task's own tests lie elsewhere: what the patch does to others is its work.
         harbor = self.instance.schema_name == "harbor"
@@ -187,9 +188,9 @@ class Grader:
         return list(found.values())
 
     def _run(self, product: bytes) -> TestReport:
-        with self._fresh() as sandbox:
-            self._apply(sandbox, product)
-            self._apply(sandbox, self.instance.test_patch.encode())
+        with self._room.sandbox(
+            self._snapshot, product, self.instance.test_patch.encode()
+        ) as sandbox:
             if self.instance.schema_name == "harbor":
                 return run_harbor_tests(self.instance, sandbox)
             if self._upstream and self._upstream.parse:
@@ -200,13 +201,6 @@ class Grader:
     def _untouched(self) -> TestReport:
         """The hidden tests on the code without a patch; run once, and only where it matters."""
         return self._run(b"")
-
-    def _apply(self, sandbox: Sandbox, patch: bytes) -> None:
-        if patch.strip() and (problem := self._snapshot.apply(sandbox, patch)):
-            raise ValueError(problem)
-
-    def _fresh(self) -> AbstractContextManager[Sandbox]:
-        return self._prepared.sandbox(self._snapshot, "grade")
 
 
 def _named_tricks(changes: list[Change]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from reapair.agent.lab.tasks.bugs import Bug, bugs, is_product
 from reapair.agent.lab.tasks.task_directory import Noticed, write_task
 from reapair.agent.settings.settings import Settings
+from reapair.agent.workspace.clean_room import CleanRoom
 from reapair.agent.workspace.preparation import prepare
 from reapair.sandbox import SandboxError
 from reapair.sandbox.git.repository import GitStore
@@ -73,8 +74,9 @@ class _Suite:
     ) -> None:
         self._snapshot = Snapshot.of_work_tree(repository, store)
         self._store = GitStore(store, repository)
-        self._prepared = prepare(self._snapshot, self._store, settings, say)
-        self._runner = TestRunner(self._prepared.test_command)
+        prepared = prepare(self._snapshot, self._store, settings, say)
+        self._room = CleanRoom(prepared, "tasks")
+        self._runner = TestRunner(prepared.test_command)
         self._timeout = RUN_SECONDS
 
     def unpack(self, place: Path) -> list[str]:
@@ -137,7 +139,7 @@ class _Suite:
             return tree.diff(first, tree.commit({bug.file: bug.text.encode()}))
 
     def _run(self, patch: bytes) -> TestReport:
-        with self._prepared.sandbox(self._snapshot, "tasks") as sandbox:
-            if problem := self._snapshot.apply(sandbox, patch):
-                raise SandboxError(f"A bug's patch does not apply: {problem}.")
-            return self._runner.run(sandbox, "all", self._timeout)
+        try:
+            return self._room.run_suite(self._runner, self._timeout, self._snapshot, patch)
+        except ValueError as problem:
+            raise SandboxError(f"A bug's patch does not apply: {problem}.") from None
