@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT, run_git
+from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT, GitError, run_git
 
 _FIXED = {
     "GIT_AUTHOR_NAME": "agent",
@@ -23,10 +23,15 @@ class ScratchRepository:
     """A work tree in a directory, which may hold files already."""
 
     def __init__(self, place: Path) -> None:
-        self.place = place = place.absolute()  # git runs in it, so a relative path would double
-        self._variables = SAFE_ENVIRONMENT | _FIXED | {"PATH": os.environ.get("PATH", os.defpath)}
-        self._variables |= {"GIT_DIR": str(place / ".git"), "GIT_WORK_TREE": str(place)}
-        self._git("init", "--quiet", "--template=", "--initial-branch=main")
+        # GitPython is used here only: in a repository of anybody else's, what it does with the
+        # configuration and the references that it finds is not bounded.
+        from git import Git
+
+        self.place = place.absolute()
+        here = {"GIT_DIR": str(self.place / ".git"), "GIT_WORK_TREE": str(self.place)}
+        self._git = Git(self.place)
+        self._git.update_environment(**SAFE_ENVIRONMENT, **_FIXED, **here)
+        self._git.init(quiet=True, template="", initial_branch="main")
 
     def commit(self, files: Mapping[str, bytes | None] | None = None) -> str:
         """Write files, or remove those that are None; return the commit with all there are."""
@@ -37,21 +42,27 @@ class ScratchRepository:
             else:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
-        self._git("add", "--all", "--force")
-        self._git("commit", "--quiet", "--no-verify", "--allow-empty", "--message=Initial commit")
-        return self._git("rev-parse", "HEAD").decode().strip()
+        self._git.add(all=True, force=True)
+        self._git.commit(quiet=True, no_verify=True, allow_empty=True, message="Initial commit")
+        return str(self._git.rev_parse("HEAD"))
 
     def apply(self, patch: bytes) -> None:
         """Change the files by a patch. Raises GitError when it does not apply."""
-        self._git("apply", "--whitespace=nowarn", "-", stdin=patch)
+        from git import GitCommandError
+
+        with tempfile.TemporaryFile() as file:
+            file.write(patch)
+            file.seek(0)
+            try:
+                self._git.apply("-", whitespace="nowarn", istream=file)
+            except GitCommandError as error:
+                raise GitError(f"git apply failed: {error.stderr}", str(error.stderr)) from None
 
     def diff(self, before: str, after: str) -> bytes:
         """Return the patch from one commit to another."""
-        flags = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--binary")
-        return self._git("diff", *flags, before, after)
-
-    def _git(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        return run_git(arguments, self._variables, self.place, stdin)
+        flags = {"no_color": True, "no_ext_diff": True, "no_textconv": True, "no_renames": True}
+        raw = {"stdout_as_string": False, "strip_newline_in_stdout": False}
+        return bytes(self._git.diff(before, after, binary=True, **flags, **raw))
 
 
 def write_files(git_dir: Path, revision: str, place: Path) -> None:
