@@ -3,8 +3,10 @@
     python benchmarks/trace_run.py [--sandbox KIND] [--list]
 
 A file is entered when one of its functions is called; lines are those of the whole file. A
-hand-over is a call from one file of the product into another. Files whose definitions are loaded,
-but none of whose functions is called, are counted apart. The model is a scripted server.
+hand-over is a call from one file of the product into another. Files that are only loaded, where
+none of whose functions is called but while a module is loaded, are counted apart. The run goes from
+the issue to the branch; its page is written afterwards, by its caller. The model is a scripted
+server.
 """
 
 from __future__ import annotations
@@ -48,8 +50,11 @@ class Trace:
         # A class body is executed when the module is loaded.
         if not file or "__qualname__" in frame.f_code.co_names[:3]:
             return
+        back = frame.f_back
+        if back and back.f_code.co_name == "<module>" and self._file(back):
+            return
         self.entered[file] += 1
-        caller = self._file(frame.f_back) if frame.f_back else ""
+        caller = self._file(back) if back else ""
         if caller and caller != file:
             self.handed_over[caller, file] += 1
 
@@ -77,7 +82,8 @@ def traced(sandbox: str) -> tuple[Trace, set[str]]:
         turn("submit", summary="mean() divides by the number of values."),
     ]
     with tempfile.TemporaryDirectory() as place, ScriptedServer(turns) as server, Trace() as trace:
-        from reapair import Settings, solve
+        from reapair.agent.settings.settings import Settings
+        from reapair.agent.solve import solve
 
         task = proved_task(Path(place) / "repository")
         settings = Settings.model_validate(

@@ -1,11 +1,17 @@
-"""A command's output in bounded memory: its head and its tail, and how much lay between."""
+"""A command's output in bounded memory, and its result in the words of every sandbox."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+
+from reapair.sandbox.base import ExecResult
+from reapair.sandbox.command_limits import Stop
 
 Listener = Callable[[bytes], None]
 """Is shown the output while a command runs."""
+
+_LONGEST = 128 * 1024 - 1
+_LONGEST_TOGETHER = 1024 * 1024
 
 
 def by_line(show: Callable[[str], None]) -> Listener:
@@ -63,3 +69,37 @@ class HeadTail:
         if not self.dropped:
             return bytes(self._head) + tail
         return bytes(self._head) + b"\n[%d bytes left out]\n" % self.dropped + tail
+
+
+def unusable(argv: Sequence[str], env: Mapping[str, str]) -> ExecResult | None:
+    """Return the result of a command that cannot be started as it is, None for all others."""
+    words = [word.encode("utf-8", "surrogateescape") for word in (*argv, *env, *env.values())]
+    if any(b"\0" in word for word in words):
+        return ExecResult(126, b"", b"a command cannot hold a NUL character\n")
+    if max(map(len, words), default=0) > _LONGEST or sum(map(len, words)) > _LONGEST_TOGETHER:
+        return ExecResult(126, b"", b"the command is too long: put the text into a file\n")
+    return None
+
+
+def result(
+    exit_code: int | None,
+    outputs: tuple[HeadTail, HeadTail],
+    *,
+    stop: Stop = "",
+    oom: bool = False,
+    died: bool = False,
+) -> ExecResult:
+    """Return what a command did; a stop for the sake of the disk reads like a kill."""
+    stdout, stderr = outputs
+    if stop == "size":
+        exit_code = 137
+        stderr.feed(b"\nended: the workspace has grown too big, or the disk is full\n")
+    return ExecResult(
+        None if stop == "time" else exit_code,
+        stdout.value,
+        stderr.value,
+        dropped=stdout.dropped + stderr.dropped,
+        timed_out=stop == "time",
+        oom=oom,
+        died=died,
+    )

@@ -25,9 +25,8 @@ from reapair.tools.run_tests import RunTests
 from reapair.tools.search import Search
 from reapair.tools.submit import Submit, changed_files
 from reapair.tools.symbols import Symbols
-from reapair.tools.testing.test_memory import Progress
 from reapair.tools.testing.test_outcomes import Status
-from reapair.tools.testing.test_runner import TestReport, TestRunner
+from reapair.tools.testing.test_runner import Progress, TestReport, TestRunner
 
 __all__ = [
     "Observation",

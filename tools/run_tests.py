@@ -15,8 +15,13 @@ from reapair.tools.code.languages import language_of
 from reapair.tools.code.tags import outline
 from reapair.tools.files import is_test_file, listing, nearest, quoted, read_many, relative
 from reapair.tools.observation import clip, count, listed
-from reapair.tools.testing.test_memory import Progress, fingerprint
-from reapair.tools.testing.test_runner import DEFAULT_TIMEOUT, TestReport, TestRunner
+from reapair.tools.testing.test_runner import (
+    DEFAULT_TIMEOUT,
+    Progress,
+    TestReport,
+    TestRunner,
+    fingerprint,
+)
 
 SHOWN_FAILURES = 8
 """Failures shown with their text; of the others only the ids."""

@@ -12,7 +12,7 @@ from reapair.sandbox.git.patch import Patch
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
 from reapair.tools.files import is_test_file
 from reapair.tools.observation import clip, listed
-from reapair.tools.testing.test_memory import Progress, fingerprint
+from reapair.tools.testing.test_runner import Progress, fingerprint
 
 DIFF_LIMIT = 8_000
 """Bytes of the diff shown for review."""

@@ -17,26 +17,10 @@ from reapair.tools import clip
 
 if TYPE_CHECKING:
     from reapair.agent.log.events import Event
-    from reapair.agent.model.types import Message, Server
-
-COMPACT_TOKENS = 64_000
-"""Prompt tokens that make us compact even where the server has room for more: successful runs of
-small models stay far below, and their tool calls get worse beyond (GLM-4.7-Flash: arXiv 2602.16069,
-2607.05378)."""
-
-OUTPUT_TOKENS = 16_384
-"""Room kept for an answer, or a quarter of a small context."""
+    from reapair.agent.model.types import Message
 
 STUB_LIMIT = 300
 """Bytes below which an observation is not worth replacing."""
-
-
-def prompt_limit(server: Server) -> int | None:
-    """Return how many tokens a prompt may have; None when the server does not say its context."""
-    if server.context_tokens is None:
-        return None
-    reserved = min(OUTPUT_TOKENS, server.context_tokens // 4)
-    return min(server.context_tokens - reserved, COMPACT_TOKENS)
 
 
 def plan(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
-from reapair.agent.loop.compaction import plan, prompt_limit
+from reapair.agent.loop.compaction import plan
 from reapair.agent.model.types import Outcome, RequestOptions
 from reapair.tools.code.map import TOKENS as MAP_TOKENS
 from reapair.tools.observation import OBSERVATION_LIMIT
@@ -14,7 +14,15 @@ from reapair.tools.observation import OBSERVATION_LIMIT
 if TYPE_CHECKING:
     from reapair.agent.log.events import Event
     from reapair.agent.loop.session import Session
-    from reapair.agent.model.types import Message
+    from reapair.agent.model.types import Message, Server
+
+COMPACT_TOKENS = 64_000
+"""Prompt tokens that make us compact even where the server has room for more: successful runs of
+small models stay far below, and their tool calls get worse beyond (GLM-4.7-Flash: arXiv 2602.16069,
+2607.05378)."""
+
+OUTPUT_TOKENS = 16_384
+"""Room kept for an answer, or a quarter of a small context."""
 
 NOTICE_STEPS = 3
 """In this many last steps every observation says how many are left."""
@@ -120,6 +128,14 @@ class Budget:
             self._since += len(event.data["content"].encode("utf-8", "replace"))
         elif event.kind == "compaction":
             self._told, self._since = event.data["after"], 0
+
+
+def prompt_limit(server: Server) -> int | None:
+    """Return how many tokens a prompt may have; None when the server does not say its context."""
+    if server.context_tokens is None:
+        return None
+    reserved = min(OUTPUT_TOKENS, server.context_tokens // 4)
+    return min(server.context_tokens - reserved, COMPACT_TOKENS)
 
 
 def budget_notice(step: int, max_steps: int) -> str:

@@ -13,8 +13,7 @@ from reapair.sandbox.containers.channel import Channel, fits
 from reapair.sandbox.containers.docker_exec import USER, CommandEnd, Outputs, disk_use, run_once
 from reapair.sandbox.containers.labels import owner_labels
 from reapair.sandbox.limits import COMMAND_ENVIRONMENT, HOME, MIB, SEALED_PROBE, TMP, Limits
-from reapair.sandbox.output import HeadTail, Listener
-from reapair.sandbox.results import result, unusable
+from reapair.sandbox.output import HeadTail, Listener, result, unusable
 
 if TYPE_CHECKING:
     from docker import APIClient

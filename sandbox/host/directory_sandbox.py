@@ -21,8 +21,7 @@ from reapair.sandbox.host import directories
 from reapair.sandbox.host.cgroup import ControlGroup, control_group
 from reapair.sandbox.host.process import Job, run
 from reapair.sandbox.limits import COMMAND_ENVIRONMENT, SEALED_PROBE, TMP, Limits
-from reapair.sandbox.output import HeadTail, Listener, by_line
-from reapair.sandbox.results import result, unusable
+from reapair.sandbox.output import HeadTail, Listener, by_line, result, unusable
 
 VENV = "/opt/venv"
 """Where commands find the Python environment of the repository."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 
@@ -193,3 +195,42 @@ def _report(command: str, runner: Runner, ended: Finished) -> TestReport:
 
 def _end(output: str, limit: int) -> str:
     return stable(clip(output.strip("\n"), limit, tail=0.7))
+
+
+class Progress:
+    """The last test statuses, and the change they were made on; `run_tests` and `submit` share it.
+
+    Args:
+        diff: returns the patch text of what was changed so far.
+    """
+
+    def __init__(self, diff: Callable[[Sandbox], str]) -> None:
+        self.diff = diff
+        self._known: dict[str, Status] = {}
+        self._runs: dict[str, dict[str, str]] = {}
+
+    def last_report(self, report: TestReport) -> TestReport | None:
+        """Return what was last known of the tests in `report`, or None where nothing was."""
+        known = self._known.keys() & report.statuses.keys()
+        return TestReport(self._known) if known else None
+
+    def tests_ran(
+        self, change: str, selector: str, counts: str, statuses: Mapping[str, Status]
+    ) -> None:
+        """Remember a run of the tests.
+
+        Args:
+            change: fingerprint of the patch that was in the repository.
+            counts: the outcome in words.
+        """
+        self._runs.setdefault(change, {})[selector] = counts
+        self._known = {**self._known, **statuses}
+
+    def runs_on(self, patch: str) -> dict[str, str]:
+        """Return selector and counts of the runs made on exactly this change."""
+        return self._runs.get(fingerprint(patch), {})
+
+
+def fingerprint(patch: str) -> str:
+    """Return a digest of a patch, to tell whether the change is still the same."""
+    return hashlib.sha256(patch.encode("utf-8", "surrogateescape")).hexdigest()

@@ -113,20 +113,22 @@ class Runner(Protocol):
         selects_names: whether a bare name, which is no path, can be run.
         any_command: whether a command that shows no tests counts as one test itself.
         output_limit: bytes of output that reading needs.
+        called: what a command contains that calls a runner of this family.
         recorder: file of `tools/` that runs beside the tests.
         preparation: shell script that puts it, from its input, into the folder `$d`.
     """
 
     name: str
     selects_names: bool
+    called: re.Pattern[str]
     any_command: bool = False
     output_limit: int = 1024 * 1024
     recorder: str = "python_recorder.py"
     preparation: str = PLACE_RECORDER
 
-    def takes(self, command: str, tree: Tree) -> bool:
-        """Tell whether the command ends in a runner of this family."""
-        ...
+    def takes(self, command: str, tree: Tree) -> bool:  # noqa: ARG002
+        """Return whether the command calls a runner of this family."""
+        return bool(self.called.search(command))
 
     def command(self, request: Request) -> str:
         """Return the command that runs what is asked for and can be read."""

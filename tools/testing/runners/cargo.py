@@ -6,7 +6,7 @@ import re
 import shlex
 
 from reapair.tools.observation import clip, stable
-from reapair.tools.testing.runners.base import Finished, Request, Runner, Tree, only
+from reapair.tools.testing.runners.base import Finished, Request, Runner, only
 from reapair.tools.testing.test_outcomes import FAILURE_LIMIT, Status, SuiteOutcome
 
 _TEST = re.compile(r"\bcargo (?:\+\S+ )?test\b(?: --no-fail-fast\b)?")
@@ -28,11 +28,8 @@ class Cargo(Runner):
 
     name = "cargo test"
     selects_names = True
+    called = _TEST
     output_limit = 32 * 1024 * 1024
-
-    def takes(self, command: str, tree: Tree) -> bool:  # noqa: ARG002
-        """Tell whether the command calls `cargo test`."""
-        return bool(_TEST.search(command))
 
     def command(self, request: Request) -> str:
         """Let every crate run; a file of `tests/` selects its binary, a name its tests."""

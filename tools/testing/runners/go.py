@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from reapair.sandbox.base import WORKSPACE
 from reapair.tools.observation import clip, stable
-from reapair.tools.testing.runners.base import Finished, Request, Runner, Tree, only
+from reapair.tools.testing.runners.base import Finished, Request, Runner, only
 from reapair.tools.testing.test_outcomes import FAILURE_LIMIT, Status, SuiteOutcome, cut_off
 
 _TEST = re.compile(r"\bgo test\b")
@@ -39,11 +39,8 @@ class Go(Runner):
 
     name = "go test"
     selects_names = True
+    called = _TEST
     output_limit = 32 * 1024 * 1024
-
-    def takes(self, command: str, tree: Tree) -> bool:  # noqa: ARG002
-        """Tell whether the command calls `go test`."""
-        return bool(_TEST.search(command))
 
     def command(self, request: Request) -> str:
         """Add `-json`; a file selects its folder's package."""

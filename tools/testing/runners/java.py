@@ -6,13 +6,16 @@ import re
 import shlex
 
 from reapair.tools.observation import clip, stable
-from reapair.tools.testing.runners.base import Finished, Request, Runner, Tree, only
+from reapair.tools.testing.runners.base import Finished, Request, Runner, only
 from reapair.tools.testing.runners.junit import outcome_of
 from reapair.tools.testing.test_outcomes import FAILURE_LIMIT, SuiteOutcome
 
 _MAVEN = re.compile(r"(?<![\w-])(?:\./|/)?(?:mvnw?|mvnd)(?=\s)")
 _GRADLE = re.compile(r"(?<![\w-])(?:\./|/)?gradlew?(?=\s)")
 _GOAL = re.compile(r"(?<=\s)(test|verify|check|build)(?=\s|$|;|&|\|)")
+_WITH_GOAL = re.compile(
+    rf"(?s)\A(?=.*?(?:{_MAVEN.pattern}|{_GRADLE.pattern}))(?=.*?{_GOAL.pattern})"
+)
 _REPORTS = (
     r"\( -path '*/target/surefire-reports/TEST-*.xml' -o -path "
     r"'*/target/failsafe-reports/TEST-*.xml' -o -path '*/build/test-results/*/TEST-*.xml' \)"
@@ -36,10 +39,7 @@ class Java(Runner):
 
     name = "Maven or Gradle"
     selects_names = True
-
-    def takes(self, command: str, tree: Tree) -> bool:  # noqa: ARG002
-        """Tell whether the command calls Maven or Gradle with a goal that runs tests."""
-        return bool((_MAVEN.search(command) or _GRADLE.search(command)) and _GOAL.search(command))
+    called = _WITH_GOAL
 
     def command(self, request: Request) -> str:
         """Run all modules whatever fails, and gather the reports where we read them."""

@@ -44,12 +44,13 @@ class Node(Runner):
 
     name = "a JavaScript runner"
     selects_names = True
+    called = _WORD
     recorder = "runners/node_recorder.cjs"
     preparation = _PREPARATION
 
     def takes(self, command: str, tree: Tree) -> bool:
-        """Tell whether the command, or the script it stands for, calls a runner that we know."""
-        return _WORD.search(_resolved(command, tree)) is not None
+        """Return whether the command, or the script it stands for, calls a runner that we know."""
+        return super().takes(_resolved(command, tree), tree)
 
     def command(self, request: Request) -> str:
         """Put our reporter, and what the selector names, right behind the runner's word."""

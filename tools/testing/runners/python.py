@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from reapair.tools.testing.runners.base import Finished, Request, Runner, Tree
+from reapair.tools.testing.runners.base import Finished, Request, Runner
 from reapair.tools.testing.runners.tap import tap_outcome
 from reapair.tools.testing.test_outcomes import (
     SuiteOutcome,
@@ -23,17 +23,14 @@ _COUNT = re.compile(r"(\d+) (passed|failed|error|xpassed|subtests? passed|subtes
 class Python(Runner):
     """pytest and unittest, called directly, by tox, nox, make or a script.
 
-    It takes every command: the output of one that starts neither is read as unittest's or TAP's,
-    and the command counts as one test where that gives nothing.
+    It is asked last and takes every command: the output of one that starts neither is read as
+    unittest's or TAP's, and the command counts as one test where that gives nothing.
     """
 
     name = "pytest"
     selects_names = False
+    called = re.compile("")
     any_command = True
-
-    def takes(self, command: str, tree: Tree) -> bool:  # noqa: ARG002
-        """Return True: it is asked last."""
-        return True
 
     def command(self, request: Request) -> str:
         """Return the command; `python -m unittest` loads no more than what is selected.
