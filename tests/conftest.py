@@ -14,6 +14,9 @@ import openai  # noqa: F401
 import pytest
 from hypothesis import settings
 
+# A checkpoint may hold plain values only: langgraph is going to refuse types of ours by default.
+os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
+
 from reapair.sandbox import Kind
 
 # Where everything is required, a commit is judged by the same examples each time.

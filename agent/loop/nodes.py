@@ -32,6 +32,9 @@ MAX_REPLACEMENTS = 3
 """How many sandboxes a run may lose before it ends."""
 
 
+OUT_OF_TIME = "Not run: the time of this run was up."
+"""What answers the calls that are left when the time limit is reached among them."""
+
 ANSWERED: State = {"bad": 0, "wire": 0, "options": {}, "feedback": None}
 """What a clean answer resets."""
 
@@ -61,9 +64,9 @@ class Nodes:
         if event := unfinished.get("response") or unfinished.get("discarded"):
             return self._recover(event.data, state)
         if reason := session.limit(state["step"]):
-            return {"next": "verify", "exit_reason": reason}
+            return {"next": "verify", "exit_reason": reason.value}
         if "request" not in unfinished:
-            self._budget.ensure(step)
+            session.with_deadline(lambda: self._budget.ensure(step))
             self._run.append("request", step, messages=self._new_messages(state))
         event = self._ask(self._options(state), step)
         if event.data["outcome"] == Outcome.TOOL_CALLS:
@@ -105,6 +108,9 @@ class Nodes:
         session, step = self._session, state["step"] + 1
         calls = session.history.unanswered
         for call in calls:
+            if session.seconds_left <= 0:
+                self._answer(call, step, Observation(OUT_OF_TIME, ok=False))
+                continue
             observation = self._observe(call, step)
             if observation.submitted is not None:
                 return {
@@ -149,7 +155,7 @@ class Nodes:
                 self._answer(call, step, Observation(text, ok=not again))
         if again and session.limit(step) is None:
             return {"next": "think", "proofs": proofs, "submission": None}
-        return {"next": "finish", "proofs": proofs, "exit_reason": ExitReason.SUBMITTED}
+        return {"next": "finish", "proofs": proofs, "exit_reason": ExitReason.SUBMITTED.value}
 
     def _prove(self, patch: bytes, step: int) -> Evidence:
         """Return the evidence for a patch; one that was proved last time is not proved again."""
@@ -208,13 +214,13 @@ class Nodes:
             reason = session.limit(state["step"]) or ExitReason(
                 recovery.exit_reason or "model_error"
             )
-            return {"next": "verify", "exit_reason": reason, "error": answer["detail"]}
+            return {"next": "verify", "exit_reason": reason.value, "error": answer["detail"]}
         if recovery.action == "compact":
             self._budget.compact("overflow", state["step"] + 1)
         if recovery.action == "wait":
             session.say("model", f"waiting for the server: {answer['detail']}")
-            cancel = session.cancel
-            wait_until_ready(session.model.server, recovery.seconds, lambda: cancel.requested)
+            seconds, cancel = min(recovery.seconds, session.seconds_left), session.cancel
+            wait_until_ready(session.model.server, seconds, lambda: cancel.requested)
         feedback = recovery.feedback and session.prompts.render(
             recovery.feedback, tools=session.tools.schemas
         )

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from reapair.agent.handover.delivery import Delivery
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
     from reapair.agent.handover.port import OpenPullRequest
     from reapair.agent.log.event_log import Run
     from reapair.agent.log.events import Event
-    from reapair.agent.model.types import Answer, Message, Model
+    from reapair.agent.model.types import Message, Model
     from reapair.agent.settings.settings import Settings
     from reapair.agent.workspace.workspace import Workspace
     from reapair.sandbox import Sandbox
+
+T = TypeVar("T")
+
+_CANCEL_AGAIN_SECONDS = 0.2
 
 
 @dataclass
@@ -152,23 +156,31 @@ class Session:
             and (self.spent or self._tokens_of_turn)() >= self.settings.max_tokens
         ):
             return ExitReason.TOKEN_LIMIT
-        if time.monotonic() - self.started >= self.settings.max_minutes * 60:
-            return ExitReason.TIME_LIMIT
-        return None
+        return ExitReason.TIME_LIMIT if self.seconds_left <= 0 else None
 
-    def with_deadline(self, ask: Callable[[], Answer]) -> Answer:
-        """Call `ask`, closing the model's connection when the run's time is up.
+    @property
+    def seconds_left(self) -> float:
+        """What is left of the run's time; below 0 when it is over."""
+        return self.settings.max_minutes * 60 - (time.monotonic() - self.started)
+
+    def with_deadline(self, ask: Callable[[], T]) -> T:
+        """Return what `ask` returns, closing the model's connections once the run's time is up.
 
         Raises Stopped when the run was asked to stop meanwhile: such an answer is not kept.
         """
-        left = self.settings.max_minutes * 60 - (time.monotonic() - self.started)
-        timer = threading.Timer(max(left, 0.0), self.model.cancel)
-        timer.daemon = True
-        timer.start()
+        done = threading.Event()
+
+        def watch() -> None:
+            done.wait(max(self.seconds_left, 0.0))
+            while not done.is_set():  # one request may have begun only after the first time
+                self.model.cancel()
+                done.wait(_CANCEL_AGAIN_SECONDS)
+
+        threading.Thread(target=watch, daemon=True, name="deadline").start()
         try:
             answer = ask()
         finally:
-            timer.cancel()
+            done.set()
         self.cancel.check()
         return answer
 

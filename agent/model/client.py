@@ -119,14 +119,14 @@ class Client:
             saved: name of what an earlier life of the run has saved.
         """
         ahead = Ahead(self._server, self._api_key, self._headers)
-        slot = self._overrides.get("id_slot")
-        if slot is None and "id_slot" not in self._overrides:
-            slot = ahead.idle_slot()
-            if slot is not None:
-                self._overrides["id_slot"] = slot
 
         def read() -> None:
             try:
+                slot = self._overrides.get("id_slot")
+                if slot is None and "id_slot" not in self._overrides:
+                    slot = ahead.idle_slot()
+                    if slot is not None:
+                        self._overrides["id_slot"] = slot
                 if saved and slot is not None:
                     ahead.restore(slot, saved)
                 ahead.read(messages, tools, slot, self._told.set)

@@ -160,11 +160,12 @@ def wait_until_ready(
     server: Server, seconds: float, cancelled: Callable[[], bool] = lambda: False
 ) -> bool:
     """Wait until the server says that it is ready, up to `seconds`; return whether it did."""
+    from reapair.agent.model.server_probe import SECONDS
     from reapair.agent.model.servers import is_ready
 
     started = time.monotonic()
     while not cancelled() and (waited := time.monotonic() - started) < seconds:
-        if waited >= seconds / 10 and is_ready(server):
+        if waited >= seconds / 10 and is_ready(server, min(SECONDS, seconds - waited)):
             return True
         time.sleep(min(0.5, seconds - waited))
     return False
