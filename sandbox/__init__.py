@@ -1,4 +1,4 @@
-"""Where the work is done: isolated workspaces, and engines that make them."""
+"""Sandboxes, where all commands run, and the engines that make them."""
 
 from reapair.sandbox.base import (
     OUTPUT_LIMIT,

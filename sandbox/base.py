@@ -1,4 +1,4 @@
-"""What every sandbox can do: engines give `start`, `exec` and `close`, the rest builds on them."""
+"""The sandbox interface: a kind implements `start`, `exec` and `close`; the rest builds on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 WORKSPACE = "/testbed"
-"""Where the repository lies inside a sandbox; the path the model was calibrated on (SWE-smith)."""
+"""Path of the repository inside a sandbox; the one that models were trained on with SWE-smith.
+
+Without isolation (`none`) it works in commands, their variables and their output, but programs see
+another path. So a file written from outside never names it: a program inside, or the command that
+writes the file, resolves relative paths.
+"""
 
 OUTPUT_LIMIT = 64 * 1024
 """Bytes kept of each output stream of a command: half from its head, half from its tail."""
@@ -23,11 +28,11 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ExecResult:
-    """What a command did.
+    """The result of a command.
 
     `exit_code` is None when the command did not end by itself (`timed_out` or `died`). `dropped`
-    counts the bytes left out between the kept head and tail of both streams. `oom` says that the
-    kernel killed something for memory while it ran; `died` that the sandbox went away under it.
+    counts the bytes left out between the kept head and tail of both streams. `oom` is set when the
+    kernel killed a process for memory meanwhile, `died` when the sandbox itself went away.
     """
 
     exit_code: int | None
@@ -59,11 +64,11 @@ class Sandbox(ABC):
     kind: Kind
 
     closed = False
-    """True once it was closed, or has died under a command: nothing runs in it any more."""
+    """True once it was closed or has died: nothing runs in it any more."""
 
     @abstractmethod
     def start(self) -> None:
-        """Bring the sandbox up. Raises SandboxError."""
+        """Start the sandbox. Raises SandboxError."""
 
     @abstractmethod
     def exec(
@@ -78,7 +83,7 @@ class Sandbox(ABC):
         """Run a shell script (str, by bash where there is one) or an argument list in WORKSPACE.
 
         `timeout` is in seconds. Raises SandboxError only when the sandbox can no longer be used at
-        all; everything a command can do to itself is told in the result.
+        all; whatever a command does to itself is reported in the result.
         """
 
     @abstractmethod
@@ -99,8 +104,8 @@ class Sandbox(ABC):
     def read(self, path: str, *, limit: int = 16 * 1024 * 1024) -> bytes:
         """Return the first `limit` bytes of a regular file; relative paths start at WORKSPACE.
 
-        Raises FileNotFoundError, IsADirectoryError, PermissionError, or OSError for what is no
-        regular file.
+        Raises FileNotFoundError, IsADirectoryError, PermissionError, or OSError for anything else
+        that is not a regular file.
         """
         name = shlex.quote(path if path.startswith("/") else f"./{path}")
         script = (
@@ -115,8 +120,9 @@ class Sandbox(ABC):
     def write(self, path: str, data: bytes, *, executable: bool | None = None) -> None:
         """Write a whole file, making parent directories; relative paths start at WORKSPACE.
 
-        An existing file keeps its mode unless `executable` is given. Raises OSError with the
-        command's own words when that fails (disk full, a directory in the way, no permission).
+        The bytes are written unchanged: see WORKSPACE for the paths in them. An existing file keeps
+        its mode unless `executable` is given. Raises OSError with the command's error message when
+        that fails (disk full, a directory in the way, no permission).
         """
         name = shlex.quote(path if path.startswith("/") else f"./{path}")
         script = f'set -e; mkdir -p -- "$(dirname -- {name})"; cat > {name}'

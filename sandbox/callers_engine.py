@@ -1,4 +1,4 @@
-"""Sandboxes that the caller makes: on a cluster, in a cloud, wherever `exec` can be done."""
+"""Sandboxes that the caller makes: on a cluster, in a cloud, wherever commands can be run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class CallersEngine(Engine):
-    """Hands out the caller's sandboxes; what the repository needs is in them already.
+    """The caller's own sandboxes, which have the repository's dependencies already.
 
     Args:
         make: returns another sandbox each time, not started; may be called from several threads.
@@ -24,7 +24,7 @@ class CallersEngine(Engine):
         self._make = make
 
     def check(self) -> None:
-        """Do nothing: the caller knows that they work."""
+        """Do nothing: the caller is responsible for them."""
 
     def prepare(
         self,
@@ -37,12 +37,12 @@ class CallersEngine(Engine):
         return Environment("")
 
     def sandbox(self, environment: Environment, run_id: str) -> Sandbox:  # noqa: ARG002
-        """Return another one of the caller's."""
+        """Return another of the caller's sandboxes."""
         return self._make()
 
     def sweep(self) -> None:
         """Remove nothing: the caller made them."""
 
     def caveats(self) -> list[str]:
-        """Say what is not done for such sandboxes."""
-        return ["Sandboxes of your own: they bring what the tests need, nothing is installed."]
+        """Return that nothing is installed in such sandboxes."""
+        return ["Nothing is installed in your own sandboxes: they must have what the tests need."]

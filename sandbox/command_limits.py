@@ -1,4 +1,4 @@
-"""When a running command has to be stopped: its time is up, or it fills the disk."""
+"""Limits of a running command: its time, and the disk space it uses."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _DISK_RESERVE = 256 * 1024 * 1024
 
 
 def overfull(used: int, free: int, limit: int) -> bool:
-    """True when a workspace takes more than `limit` bytes, or leaves next to nothing free."""
+    """Return whether a workspace uses more than `limit` bytes, or the disk is almost full."""
     return used > limit or free < _DISK_RESERVE
 
 
 class CommandLimits:
-    """Watches over one command.
+    """The limits of one command.
 
     Args:
         timeout: seconds from now that the command may take.
-        overfull: looks at the workspace; called in a thread of its own, since that takes time, and
-            only for commands that last a while.
+        overfull: measures the workspace; called in a separate thread, because that takes time, and
+            only for commands that run for a while.
     """
 
     def __init__(self, timeout: float, overfull: Callable[[], bool]) -> None:
@@ -43,7 +43,7 @@ class CommandLimits:
         self._done.set()
 
     def stop(self) -> Stop:
-        """Return why the command has to stop now; "" when it may go on."""
+        """Return why the command must stop now; "" when it may go on."""
         now = time.monotonic()
         if self._full.is_set():
             return "size"
@@ -55,7 +55,7 @@ class CommandLimits:
         return ""
 
     def left(self, most: float) -> float:
-        """Return the seconds to wait at most before asking `stop` again."""
+        """Return how many seconds to wait at most before the next call of `stop`."""
         return max(0.0, min(most, self._deadline - time.monotonic()))
 
     def _watch(self) -> None:
@@ -65,5 +65,5 @@ class CommandLimits:
             if self._overfull():
                 self._full.set()
                 return
-            # A big tree takes long to look at: spend no more than a tenth of the time on it.
+            # Measuring a large tree takes long: spend at most a tenth of the time on it.
             pause = max(_FIRST_LOOK, 10 * (time.monotonic() - begin))

@@ -1,4 +1,4 @@
-"""The choice of an engine: the first one in which a command really ran."""
+"""Choose an engine: the first one in which a command really ran."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reapair.sandbox.base import Kind, SandboxError
 from reapair.sandbox.environment import Engine
 
 AUTOMATIC: tuple[Kind, ...] = ("docker", "podman", "bubblewrap")
-"""What `auto` tries, in this order; never `none`."""
+"""Kinds that `auto` tries, in this order; never `none`."""
 
 
 def choose(
@@ -19,15 +19,15 @@ def choose(
     trust: bool = False,
     make: Callable[[Kind], Engine] | None = None,
 ) -> Engine:
-    """Return an engine in which a command has run: just now, or since the machine was started.
+    """Return an engine in which a command ran, just now or since the machine was booted.
 
     Args:
         kind: one engine, or "auto" for the first that works of AUTOMATIC.
         image: the user's own image; only docker and podman can use one.
-        trust: do not try again what has worked before with the same engine and image.
-        make: makes the engine of a kind; default: ours, on `image`.
+        trust: skip the check where the same engine and image have passed it since boot.
+        make: makes the engine of a kind; default: the built-in ones, with `image`.
 
-    Raises SandboxError that says what was tried and what to do.
+    Raises SandboxError; its message names what was tried and what to do.
     """
     reasons = []
     for candidate in AUTOMATIC if kind == "auto" else (kind,):
@@ -44,8 +44,8 @@ def choose(
     raise SandboxError(
         "No sandbox works here.\n  "
         + "\n  ".join(reasons)
-        + "\nStart Docker or podman, or install bubblewrap. To run without any isolation, "
-        "in a machine you can throw away, say so: --sandbox none"
+        + "\nStart Docker or podman, or install bubblewrap. On a machine you can throw "
+        "away, --sandbox none runs commands without isolation."
     )
 
 

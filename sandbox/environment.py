@@ -1,4 +1,4 @@
-"""Installing what a repository needs, once, before the model's first word."""
+"""Install a repository's dependencies, once, before the first request to the model."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from reapair.sandbox.gateway.host_settings import HostSettings
 from reapair.sandbox.secrets import Redaction
 
 SETUP_SECONDS = 1800.0
-"""Longest that a set-up command may run."""
+"""Time limit of a set-up command."""
 
 PYTEST_SETUP = "pip install --retries 1 --timeout 15 pytest"
-"""What the plain base image gets when nobody names a set-up command."""
+"""Set-up command for the plain base image when neither user nor repository has one."""
 
 
 class SetupError(SandboxError):
-    """The set-up command failed. `tail` is the end of its output, and in the message as well."""
+    """The set-up command failed. `tail` is the end of its output; the message has it too."""
 
     def __init__(self, message: str, tail: str = "") -> None:
         super().__init__(message)
@@ -32,10 +32,10 @@ class SetupError(SandboxError):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the sandboxes of a run find installed.
+    """What is installed in the sandboxes of a run.
 
-    `reference` is the engine's own name for it (an image, a directory, or "" for what is there
-    anyway); `reused` is True when an earlier run had made it.
+    `reference` is the engine's name for it (an image, a directory, or "" when nothing was
+    installed); `reused` is True when an earlier run made it.
     """
 
     reference: str
@@ -43,7 +43,7 @@ class Environment:
 
 
 class Engine(ABC):
-    """One way to get sandboxes: prepares their environment, makes them, tidies up behind them."""
+    """One kind of sandboxes: prepares their environment, makes them, removes what is left over."""
 
     kind: Kind
 
@@ -52,11 +52,11 @@ class Engine(ABC):
         """Run one command in a sandbox. Raises SandboxError with the reason when that fails."""
 
     def worked(self) -> bool:
-        """Say whether the check has succeeded already with the very same engine and image."""
+        """Return whether the check has already passed with the same engine and image."""
         return False
 
     def distrust(self) -> None:  # noqa: B027 - most engines remember nothing
-        """Forget that it worked: a sandbox could not be started."""
+        """Forget that the check passed, because a sandbox could not be started."""
 
     @abstractmethod
     def prepare(
@@ -66,13 +66,13 @@ class Engine(ABC):
         fill: Callable[[Sandbox], None],
         on_output: Callable[[str], None],
     ) -> Environment:
-        """Install what the repository needs, or find what an earlier run has installed.
+        """Install what the repository needs, or return what an earlier run installed.
 
         Args:
             key: everything about the repository that the result depends on (its manifests).
             setup_command: a script for bash; it has network, the sources and an empty home.
-            fill: puts the sources into a sandbox.
-            on_output: is told what happens, line by line.
+            fill: copies the sources into a sandbox.
+            on_output: called with each line of output and progress.
 
         Raises SetupError when the command fails or takes longer than SETUP_SECONDS.
         """
@@ -83,27 +83,27 @@ class Engine(ABC):
 
     @abstractmethod
     def sweep(self) -> None:
-        """Remove what owners that died on this host have left behind, and nothing else."""
+        """Remove what processes of this host that have exited left behind, and nothing else."""
 
     def caveats(self) -> list[str]:
-        """Return what people should know about sandboxes of this engine, one line each."""
+        """Return the limitations of this engine's sandboxes to tell the user, one line each."""
         return []
 
 
 def environment_key(base: str, setup_command: str, key: bytes) -> str:
-    """Return the name under which an environment is kept."""
+    """Return the cache key of an environment."""
     parts = (base.encode(), setup_command.encode(), key)
     return hashlib.sha256(b"".join(b"%d:" % len(part) + part for part in parts)).hexdigest()[:20]
 
 
 def install(sandbox: Sandbox, command: str, fill: Callable[[Sandbox], None], private: str) -> None:
-    """Run a set-up command over the sources, then take the sources away again.
+    """Run a set-up command on the sources, then remove the sources again.
 
     What it makes beside them (`*.egg-info`, compiled modules) stays in the workspace.
 
     Args:
         sandbox: started, with network.
-        private: a directory inside that is not kept; certificates of the host go there.
+        private: a directory inside that is not kept, for the host's certificates.
 
     Raises SetupError.
     """

@@ -1,4 +1,4 @@
-"""What a sandbox may use, and the environment variables every command starts with."""
+"""Resource limits of a sandbox, and the environment variables every command starts with."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ GIB = 1024 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one sandbox.
+    """Resource limits of one sandbox.
 
     `memory`, `tmp` (the size of /tmp), `file` (of any one file) and `disk` (of the workspace) are
-    in bytes; `processes` counts threads too; `cpus` may be a fraction and is cut to what the
+    in bytes; `processes` counts threads too; `cpus` may be a fraction and is at most what the
     engine's machine has.
     """
 
@@ -32,7 +32,7 @@ SEALED_PROBE = """routes=0
 while read -r line; do routes=$((routes + 1)); done </proc/net/route
 [ $routes -le 1 ]
 """
-"""Script for `sh` that fails where there is a way to any network."""
+"""Script for `sh` that fails when any network is reachable."""
 
 COMMAND_ENVIRONMENT = {
     "HOME": HOME,
@@ -41,6 +41,6 @@ COMMAND_ENVIRONMENT = {
     "PAGER": "cat",
     "GIT_PAGER": "cat",
     "PYTHONDONTWRITEBYTECODE": "1",
-    # What the model reads should not change from run to run with the order of sets.
+    # The order of sets would make outputs, which the model reads, differ between runs.
     "PYTHONHASHSEED": "0",
 }

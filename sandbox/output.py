@@ -1,4 +1,4 @@
-"""A command's output in bounded memory, and its result in the words of every sandbox."""
+"""Keep a command's output in bounded memory, and build its result."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from reapair.sandbox.base import ExecResult
 from reapair.sandbox.command_limits import Stop
 
 Listener = Callable[[bytes], None]
-"""Is shown the output while a command runs."""
+"""Called with the output while a command runs."""
 
 _LONGEST = 128 * 1024 - 1
 _LONGEST_TOGETHER = 1024 * 1024
 
 
 def by_line(show: Callable[[str], None]) -> Listener:
-    """Return a listener that passes on whole lines as text, without their line ends."""
+    """Return a listener that calls `show` with each whole line, without its line end."""
     pending = bytearray()
 
     def listen(data: bytes) -> None:
@@ -33,7 +33,7 @@ class HeadTail:
 
     Args:
         limit: most bytes kept.
-        listener: is shown everything that comes, also what is not kept.
+        listener: called with all output, also what is not kept.
     """
 
     def __init__(self, limit: int, listener: Listener | None = None) -> None:
@@ -44,7 +44,7 @@ class HeadTail:
         self._listener = listener
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the stream."""
+        """Add the next bytes of the stream."""
         if self._listener is not None:
             self._listener(data)
         self._total += len(data)
@@ -53,18 +53,18 @@ class HeadTail:
             self._head += data[:room]
             data = data[room:]
         self._tail += data[-self._half :]
-        # Cutting only now and then keeps a flood of small pieces linear.
+        # Cut only now and then, so that many small pieces take linear time.
         if len(self._tail) > 4 * self._half:
             del self._tail[: -self._half]
 
     @property
     def dropped(self) -> int:
-        """Bytes left out between head and tail."""
+        """The number of bytes left out between head and tail."""
         return max(0, self._total - len(self._head) - self._half)
 
     @property
     def value(self) -> bytes:
-        """Head and tail; where bytes were left out, a line between them says how many."""
+        """Head and tail; a line between them tells how many bytes were left out."""
         tail = bytes(self._tail[-self._half :])
         if not self.dropped:
             return bytes(self._head) + tail
@@ -72,7 +72,7 @@ class HeadTail:
 
 
 def unusable(argv: Sequence[str], env: Mapping[str, str]) -> ExecResult | None:
-    """Return the result of a command that cannot be started as it is, None for all others."""
+    """Return the result of a command that cannot be started at all, None for any other."""
     words = [word.encode("utf-8", "surrogateescape") for word in (*argv, *env, *env.values())]
     if any(b"\0" in word for word in words):
         return ExecResult(126, b"", b"a command cannot hold a NUL character\n")
@@ -89,7 +89,7 @@ def result(
     oom: bool = False,
     died: bool = False,
 ) -> ExecResult:
-    """Return what a command did; a stop for the sake of the disk reads like a kill."""
+    """Return a command's result; one stopped because of the disk looks killed (exit code 137)."""
     stdout, stderr = outputs
     if stop == "size":
         exit_code = 137

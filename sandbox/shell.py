@@ -1,4 +1,4 @@
-"""A shell for people in a running sandbox."""
+"""An interactive shell in a running sandbox."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from reapair.sandbox.limits import COMMAND_ENVIRONMENT
 
 
 def open_shell(sandbox: Sandbox) -> int:
-    """Connect this terminal with a shell in the sandbox until it ends; return its exit code.
+    """Run an interactive shell in the sandbox on this terminal; return its exit code.
 
-    Nothing else may run in the sandbox meanwhile. Raises SandboxError where a container engine has
-    no command line here.
+    Nothing else may run in the sandbox meanwhile. Raises SandboxError where the container engine's
+    command line is not installed.
     """
     terminal = os.environ.get("TERM", "dumb")
     if isinstance(sandbox, DockerSandbox):

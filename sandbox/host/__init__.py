@@ -1,1 +1,1 @@
-"""Sandboxes in a directory of the host: bubblewrap, or no isolation."""
+"""Sandboxes in a directory of the host: by bubblewrap, or without isolation."""

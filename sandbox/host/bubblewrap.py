@@ -1,4 +1,4 @@
-"""The sandbox without a container engine: Linux namespaces by bubblewrap, and a list of binds."""
+"""The sandbox without a container engine: Linux namespaces and bind mounts by bubblewrap."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _ETC = {
 
 
 class BubblewrapSandbox(DirectorySandbox):
-    """Every command in new namespaces: own processes, no network, and only what is bound.
+    """Runs every command in new namespaces: own processes, no network, only mounted files.
 
-    Bound read-only are the system's programs, the Python that runs this program (so that a
+    Mounted read-only are the system's programs, the Python that runs this program (so that a
     repository in pure Python can be tested without any set-up) and the environment.
     """
 
@@ -39,7 +39,7 @@ class BubblewrapSandbox(DirectorySandbox):
     copied = ("testbed", "home")
 
     def begin(self) -> None:
-        """Write the few files of /etc that programs ask for. Raises SandboxError."""
+        """Write the few files of /etc that programs need. Raises SandboxError."""
         if shutil.which("bwrap") is None:
             raise SandboxError("bubblewrap is not installed; the package is called bubblewrap.")
         etc = self.root / "etc"
@@ -48,7 +48,7 @@ class BubblewrapSandbox(DirectorySandbox):
             (etc / name).write_text(text)
 
     def wrap(self, argv: list[str], env: dict[str, str]) -> tuple[list[str], dict[str, str]]:
-        """Return the call of bwrap; it needs nothing but a search path."""
+        """Return the call of bwrap, which itself needs no variable but PATH."""
         env = {"PATH": self._search_path()} | env
         variables = [part for name, value in env.items() for part in ("--setenv", name, value)]
         return [
@@ -66,7 +66,7 @@ class BubblewrapSandbox(DirectorySandbox):
         limits = self.limits
         call = ["/usr/bin/prlimit", "--core=0", f"--fsize={limits.file}"]
         if self._group is None:
-            # Per process only, and the number of processes does not bind root: the next best.
+            # Second best: it limits each process alone, and the number of processes not for root.
             call += [f"--nproc={limits.processes}", f"--data={limits.memory}"]
         return call
 
@@ -123,6 +123,6 @@ def _hidden(prefix: str) -> list[str]:
 
 
 def _foreign_prefixes() -> list[str]:
-    """Return the directories of the running Python that do not lie in /usr anyway."""
+    """Return the directories of the running Python that are not below /usr."""
     prefixes = dict.fromkeys((sys.base_prefix, sys.prefix))
     return [prefix for prefix in prefixes if not Path(prefix).is_relative_to("/usr")]

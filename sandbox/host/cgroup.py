@@ -1,4 +1,4 @@
-"""A control group of Linux: bounds memory and processes of a whole sandbox, where we may."""
+"""A Linux control group limits memory and processes of a whole sandbox, where permitted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _ROOT = Path("/sys/fs/cgroup")
 
 
 class ControlGroup:
-    """The group's directories: one of cgroup v2, or those of `pids` and `memory` of v1."""
+    """A group's directories: one of cgroup v2, or those of `pids` and `memory` of v1."""
 
     def __init__(self, folders: list[Path]) -> None:
         self.folders = folders
 
     def oom_kills(self) -> int:
-        """Return how often the kernel has killed a member for memory."""
+        """Return how many processes of the group the kernel has killed for memory."""
         total = 0
         for folder in self.folders:
             for name in ("memory.events", "memory.oom_control"):
@@ -30,7 +30,7 @@ class ControlGroup:
         return total
 
     def kill(self) -> None:
-        """Kill every member, also those that were just being forked."""
+        """Kill every process of the group, also those just being forked."""
         for _ in range(50):
             members = {pid for folder in self.folders for pid in _members(folder)}
             if not members:
@@ -41,7 +41,7 @@ class ControlGroup:
             time.sleep(0.01)
 
     def remove(self) -> None:
-        """Kill what is left and remove the group."""
+        """Kill the remaining processes and remove the group."""
         self.kill()
         for folder in self.folders:
             with contextlib.suppress(OSError):
@@ -49,7 +49,7 @@ class ControlGroup:
 
 
 def control_group(limits: Limits) -> ControlGroup | None:
-    """Make a group with these limits; None where this user may not, or the kernel has none."""
+    """Return a new group with these limits; None where the user or the kernel cannot make one."""
     name = f"reapair-{uuid.uuid4().hex[:12]}"
     group = ControlGroup([parent / name for parent in _parents()])
     settings = {
@@ -70,13 +70,13 @@ def control_group(limits: Limits) -> ControlGroup | None:
         bounded.clear()
     if bounded == {"memory", "pids"}:
         return group
-    group.remove()  # without both controllers it would only seem to be a bound
+    group.remove()  # with only one of the controllers it would be no real limit
     return None
 
 
 def _parents() -> list[Path]:
     if (_ROOT / "cgroup.controllers").exists():
-        # Beside our own group: a group that has processes may not have children with limits.
+        # Beside our own group: a group with processes may not have children with limits.
         own = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
         return [(_ROOT / own).parent if own else _ROOT]
     return [

@@ -1,4 +1,4 @@
-"""Where sandboxes without containers keep their files: private directories in the user's cache."""
+"""Private directories in the user's cache, for sandboxes without containers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _TRIES = 20
 
 
 def cache() -> Path:
-    """Return the user's cache directory of this program; on disk, for memory is the model's."""
+    """Return this program's cache directory; on disk, because memory is for the model."""
     from platformdirs import user_cache_path
 
     return user_cache_path("agent")
 
 
 def make_private(run_id: str) -> Path:
-    """Make a directory that only this user can enter, marked with its owner."""
+    """Make a directory that only this user can enter, labelled with this process."""
     folder = cache() / "sandboxes" / uuid.uuid4().hex[:12]
     folder.mkdir(mode=0o700, parents=True)
     (folder / _OWNER).write_text(json.dumps(owner_labels(run_id)))
@@ -35,7 +35,7 @@ def make_private(run_id: str) -> Path:
 
 
 def sweep() -> None:
-    """Remove the private directories whose owner on this host is dead."""
+    """Remove sandbox directories of this host whose process has exited."""
     for folder in (cache() / "sandboxes").glob("*"):
         try:
             labels = json.loads((folder / _OWNER).read_text())
@@ -46,7 +46,7 @@ def sweep() -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a tree, also where a command has taken the permissions away."""
+    """Remove a directory tree, also where a command has removed permissions."""
 
     def permit(function: Callable[..., Any], path: str, _: object) -> None:
         for place in (os.path.dirname(path), path):
@@ -61,7 +61,7 @@ def remove_tree(folder: Path) -> None:
         try:
             shutil.rmtree(folder, onerror=permit)
         except OSError as error:
-            # What a killed command has started may still write while it ends.
+            # Processes that a killed command started may still write while they end.
             if error.errno != errno.ENOTEMPTY:
                 raise
             time.sleep(0.05)
@@ -71,7 +71,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def size(folder: Path) -> int:
-    """Return the bytes of disk that a tree takes; what vanishes meanwhile counts nothing."""
+    """Return the bytes of disk that a tree uses; files removed meanwhile are skipped."""
     total = 0
     pending = [os.fspath(folder)]
     while pending:

@@ -1,4 +1,4 @@
-"""What the sandboxes without containers share: private directories, and processes of the host."""
+"""The base of sandboxes without containers: private directories and processes of the host."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from reapair.sandbox.limits import COMMAND_ENVIRONMENT, SEALED_PROBE, TMP, Limit
 from reapair.sandbox.output import HeadTail, Listener, by_line, result, unusable
 
 VENV = "/opt/venv"
-"""Where commands find the Python environment of the repository."""
+"""Path of the repository's Python environment inside a sandbox."""
 
 KEPT = ("testbed", "home", "venv")
-"""The directories of a sandbox that make an environment, once the set-up command has run."""
+"""The directories that an environment consists of, after the set-up command."""
 
 ORIGIN = "origin"
-"""File of an environment with the path of the directory it was made in."""
+"""File of an environment that holds the path of the directory it was made in."""
 
 _ENTER = 'for group in {folders}; do echo $$ > "$group"; done; exec "$@"'
 
 
 class DirectorySandbox(Sandbox):
-    """A private directory of the host and one process of the host for each command.
+    """A private directory of the host, and a process of the host for each command.
 
     Args:
-        run_id: goes into the mark of the directory's owner.
+        run_id: goes into the directory's labels.
         environment: directory with a prepared environment.
         setup: True for the phase that installs dependencies, with network.
-        listener: is shown all output while it comes.
+        listener: called with all output while a command runs.
     """
 
     copied: ClassVar[tuple[str, ...]] = KEPT
-    """What a sandbox gets its own copy of, since commands may write there."""
+    """Directories of the environment that each sandbox copies, because commands may write there."""
 
     def __init__(
         self,
@@ -84,15 +84,15 @@ class DirectorySandbox(Sandbox):
         return "127.0.0.1" if self.setup else None
 
     def begin(self) -> None:
-        """Prepare what the sandbox needs beside its directories."""
+        """Prepare what a kind of sandbox needs beside its directories."""
 
     def end_leftovers(self) -> None:
-        """End what the last command has left running."""
+        """End the processes that the last command left running."""
         if self._group is not None:
             self._group.kill()
 
     def start(self) -> None:
-        """Make the directories, with the environment's files. Raises SandboxError."""
+        """Make the directories and copy the environment into them. Raises SandboxError."""
         try:
             self._root = directories.make_private(self._run_id)
             self.name = self._root.name
@@ -154,7 +154,7 @@ class DirectorySandbox(Sandbox):
         )
 
     def close(self) -> None:
-        """End what still runs, also for another thread, and remove the private directory."""
+        """End what still runs, also in another thread, and remove the private directory."""
         self.closed = True
         with self._closing:
             root, self._root = self._root, None
@@ -185,7 +185,7 @@ class DirectorySandbox(Sandbox):
 
 
 class DirectoryEngine(Engine):
-    """Sandboxes of one class; their environments are directories in the user's cache."""
+    """Makes sandboxes of one class; their environments are directories in the user's cache."""
 
     def __init__(self, sandbox: type[DirectorySandbox]) -> None:
         self.kind = sandbox.kind
@@ -204,16 +204,16 @@ class DirectoryEngine(Engine):
         fill: Callable[[Sandbox], None],
         on_output: Callable[[str], None],
     ) -> Environment:
-        """Keep what the set-up command leaves in its directories; see `Engine.prepare`."""
+        """Keep the directories in which the set-up command ran; see `Engine.prepare`."""
         if not setup_command:
             return Environment("")
         kept = self._place(setup_command, key)
         if kept.is_dir():
-            os.utime(kept)  # by which the sweep sees that it is used
+            os.utime(kept)  # so that the sweep sees it is in use
             return Environment(str(kept), reused=True)
         python = self._empty_python()
         if python is None:
-            on_output("No Python environment could be made, going on without one.")
+            on_output("No Python environment could be made; continuing without one.")
         listener = by_line(on_output)
         with self._make("setup", python, setup=True, listener=listener) as sandbox:
             install(sandbox, setup_command, fill, TMP)
@@ -225,7 +225,7 @@ class DirectoryEngine(Engine):
         return directories.cache() / "environments" / name
 
     def _empty_python(self) -> Path | None:
-        """Return a Python environment with nothing but pip; making one takes seconds."""
+        """Return a Python environment with only pip; kept, because making one is slow."""
         command = ["python3", "-m", "venv", VENV]
         kept = self._place(" ".join(command), b"")
         if not kept.is_dir():
@@ -236,7 +236,7 @@ class DirectoryEngine(Engine):
         return kept
 
     def _keep(self, root: Path, kept: Path) -> None:
-        """Move the result into the cache in one step, so that a half one is never found."""
+        """Move the result into the cache in one step, so that no other run sees half of it."""
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_name(f"{kept.name}.{os.getpid()}")
         partial.mkdir()
@@ -245,7 +245,7 @@ class DirectoryEngine(Engine):
         (partial / ORIGIN).write_text(str(root))
         try:
             partial.rename(kept)
-        except OSError:  # another run was faster
+        except OSError:  # another run has made it meanwhile
             directories.remove_tree(partial)
 
     def sandbox(self, environment: Environment, run_id: str) -> Sandbox:
@@ -254,21 +254,21 @@ class DirectoryEngine(Engine):
         return self._make(run_id, Path(reference) if reference else None)
 
     def sweep(self) -> None:
-        """Remove the directories of this host's dead owners, and environments not used lately."""
+        """Remove directories whose process has exited, and environments not used recently."""
         directories.sweep()
         kept = (directories.cache() / "environments").glob("*")
-        with contextlib.suppress(FileNotFoundError):  # somebody else sweeps at the same time
+        with contextlib.suppress(FileNotFoundError):  # another process sweeps at the same time
             for old in outdated({str(place): place.stat().st_mtime for place in kept}):
                 directories.remove_tree(Path(old))
 
     def caveats(self) -> list[str]:
-        """Say where only single processes are bounded."""
+        """Return a warning where only single processes can be limited, or none."""
         group = control_group(Limits())
         if group is None:
             what = "nothing" if self.kind == "none" else "only each single process"
             return [
-                f"No control group can be made here: {what} is bounded in memory. "
-                "As root, or in a session of systemd, all are together."
+                f"No control group can be made here: {what} is limited in memory. "
+                "As root, or in a systemd session, all processes are limited together."
             ]
         group.remove()
         return []

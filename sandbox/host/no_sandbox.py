@@ -1,4 +1,4 @@
-"""No sandbox: a private copy and a scrubbed environment, nothing more. Only on explicit request."""
+"""No isolation: a private copy and a cleaned environment, no more. Only on explicit request."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _INSIDE = re.compile(rf"(?<![\w.\-/])({'|'.join(_PLACES)})(?![\w\-])")
 
 
 class NoSandbox(DirectorySandbox):
-    """Commands run on this machine as this user; only their paths look like a sandbox's.
+    """Runs commands on this machine as this user; only their paths look like a sandbox's.
 
-    What a command leaves running is found by a variable in its environment and ended, as far as it
-    can be found: a process that wants to get away from here gets away.
+    Processes that a command leaves running are found by a variable in their environment and ended.
+    A process that removes the variable escapes.
     """
 
     kind = "none"
 
     def begin(self) -> None:
-        """Let the copied environment point to itself instead of where it was made."""
+        """Make the copied environment refer to itself instead of where it was made."""
         if self.environment:
             _relocate(self.root, (self.environment / ORIGIN).read_text())
 
@@ -44,7 +44,7 @@ class NoSandbox(DirectorySandbox):
         env: Mapping[str, str] | None = None,
         output_limit: int = OUTPUT_LIMIT,
     ) -> ExecResult:
-        """Run a command; the usual paths of a sandbox work in it and stand in its output."""
+        """Run a command; a sandbox's paths become real ones in it, and real ones theirs in its output."""
         root = self.root
         result = super().exec(
             _inside(root, command)
@@ -60,7 +60,7 @@ class NoSandbox(DirectorySandbox):
         )
 
     def wrap(self, argv: list[str], env: dict[str, str]) -> tuple[list[str], dict[str, str]]:
-        """Return the command as it is, with the user's search path and none of their secrets."""
+        """Return the command unchanged, with the user's PATH and none of their other variables."""
         root = self.root
         path = [str(root / "venv/bin"), f"{sys.prefix}/bin", os.environ.get("PATH", os.defpath)]
         private = {
@@ -71,7 +71,7 @@ class NoSandbox(DirectorySandbox):
         return argv, private | env | {"HOME": str(root / "home")}
 
     def end_leftovers(self) -> None:
-        """Kill every process that carries this sandbox's mark, until there is none."""
+        """Kill every process that has this sandbox's variable, until there is none."""
         super().end_leftovers()
         for _ in range(20):
             found = _marked(f"{_MARK}={self.name}".encode())
@@ -102,7 +102,7 @@ def _marked(mark: bytes) -> list[int]:
 
 
 def _relocate(root: Path, origin: str) -> None:
-    """Rewrite the paths that installers write into a Python environment."""
+    """Replace the paths that installers write into a Python environment."""
     venv = root / "venv"
     site = "lib/python*/site-packages"
     for pattern in ("bin/*", f"{site}/*.pth", f"{site}/__editable__*", f"{site}/*.egg-link"):

@@ -1,4 +1,4 @@
-"""Running one process of the host with bounded output and time."""
+"""Run a process of the host with bounded output and time."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _GRACE = 2.0
 
 @dataclass(slots=True)
 class Job:
-    """A process to run, and what to ask while and after it runs.
+    """A process to run, and callbacks for when it runs and has ended.
 
     Attributes:
         argv: the program and its arguments.
-        env: its whole environment.
+        env: all its variables.
         cwd: its current directory.
-        stdin: what it can read.
+        stdin: its input.
         outputs: where standard output and standard error go.
-        started: is given the process as soon as it runs.
-        cleanup: ends everything that the process may have left running.
+        started: called with the process as soon as it runs.
+        cleanup: ends all processes that it left running.
     """
 
     argv: Sequence[str]
@@ -70,7 +70,7 @@ def run(job: Job, limits: CommandLimits) -> Ending:
             if process.poll() is None:
                 process.kill()
             job.cleanup()
-            # Everything is dead now; what it had written is still in the pipes.
+            # All processes have ended; what they wrote is still in the pipes.
             streams.pump(CommandLimits(_GRACE, lambda: False))
             streams.close()
         code = process.wait()
@@ -78,7 +78,7 @@ def run(job: Job, limits: CommandLimits) -> Ending:
 
 
 class _Streams:
-    """The three pipes of a process, served without blocking on any."""
+    """The three pipes of a process, read and written without blocking."""
 
     def __init__(self, process: subprocess.Popen[bytes], job: Job) -> None:
         self._process = process
@@ -96,7 +96,7 @@ class _Streams:
             self._stdin.close()
 
     def pump(self, limits: CommandLimits) -> Stop:
-        """Serve until all output has ended or, with some output held open, the process has."""
+        """Read and write until all output has ended or, with some held open, the process has."""
         while any(key.data for key in self._selector.get_map().values()):
             if stop := limits.stop():
                 return stop
@@ -116,7 +116,7 @@ class _Streams:
         return ""
 
     def close(self) -> None:
-        """Close whatever is still open."""
+        """Close the pipes that are still open."""
         for key in list(self._selector.get_map().values()):
             self._selector.unregister(key.fileobj)
         self._selector.close()
