@@ -1,8 +1,8 @@
-"""The fast way to run commands in a container: a shell that stays and starts them.
+"""The fast way to run commands in a container: a waiting shell that starts them.
 
-An exec of its own costs a command some fifty milliseconds, a line to a waiting shell two or three.
-The shell runs as the same user as the commands, so a command can kill it: that ends this channel,
-not the sandbox.
+An exec per command costs about fifty milliseconds, a line to a waiting shell two or three. The
+shell runs as the same user as the commands, so a command can kill it: that ends this channel, not
+the sandbox.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 REQUEST_LIMIT = 64 * 1024
-"""Bytes of command and input up to which the channel is faster than an exec of its own."""
+"""Bytes of command and input up to which the channel is faster than a separate exec."""
 
-# The shell's own messages ("Killed") go nowhere; commands write to the copies 3 and 4.
+# The shell's own messages ("Killed") are discarded; commands write to the copies 3 and 4.
 _OPENING = b"""exec 3>&1 4>&2 5<&0 >/dev/null 2>&1
 apart=$(command -v setsid)
 """
 
-# `kill -9 -1` spares the shell that calls it, and nothing else of this user. The one that waits for
-# a line of input while the command runs needs no new process to end it: a fork bomb leaves none.
+# `kill -9 -1` kills every process of this user but the calling shell. The subshell waits for a
+# line of input while the command runs, and kills without a new process: a fork bomb leaves none.
 _BEFORE = """{{ ( read -r stop; kill -9 -1 ) <&5 3>&- 4>&- 5<&- &
 {input}( printf {mark} >&3; printf {mark} >&4
 exec $apart {command} >&3 2>&4 3>&- 4>&- 5<&- )
 """
 
-# Only when the waiting one is really gone (`wait`) does it not take from the next request.
+# After `wait` the waiting subshell is gone and cannot read from the next request.
 _AFTER = """code=$?; kill -9 -1; wait; kills=0
 for file in /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events
 do [ -r $file ] && while read -r name count; do [ $name = oom_kill ] && kills=$count; done <$file
@@ -49,7 +49,7 @@ _STOP_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a command.
+    """How a command ended.
 
     `exit_code` is None when no answer came: its limits were exceeded (`stop`), or the shell is
     gone, after the command began (`started`) or before. `oom_kills` counts since the start of the
@@ -77,9 +77,9 @@ class Channel:
         outputs: Outputs,
         limits: CommandLimits,
     ) -> Answer:
-        """Run a command, end what it leaves running, and tell how it ended.
+        """Run a command, end what it leaves running, and return how it ended.
 
-        After an answer without exit code the channel is of no more use: close it.
+        After an answer without exit code the channel is unusable: close it.
         """
         mark = secrets.token_hex(16)
         stdout, stderr = sections = [_Section(mark.encode(), output) for output in outputs]
@@ -98,7 +98,7 @@ class Channel:
         return Answer(True, int(stdout.trailer[:3]), int(stdout.trailer[3:]))
 
     def close(self) -> None:
-        """Hang up; the shell then reads its end of file."""
+        """Close the connection; the shell then reads its end of file."""
         self._stream.close()
 
     def _stop(self) -> None:
@@ -109,7 +109,7 @@ class Channel:
 
 
 def fits(argv: Sequence[str], env: Mapping[str, str], stdin: bytes) -> bool:
-    """True when a command is short enough for the channel."""
+    """Return whether a command is short enough for the channel."""
     words = [*argv, *env, *env.values()]
     return len(stdin) + sum(map(len, words)) <= REQUEST_LIMIT
 
@@ -127,15 +127,15 @@ def _script(mark: str, argv: Sequence[str], env: Mapping[str, str], stdin: bytes
 
 
 def _escaped(data: bytes) -> bytes:
-    """Write bytes for `printf %b` between single quotes."""
+    """Return bytes escaped for `printf %b` between single quotes."""
     return data.replace(b"\\", b"\\\\").replace(b"\0", b"\\0000").replace(b"'", b"'\\''")
 
 
 class _Section:
-    """The part of a stream between two marks; it goes to the output without them.
+    """The part of a stream between two marks, passed to the output without them.
 
-    What comes before the first mark was written by a process of the command before, in the moment
-    it was killed.
+    What precedes the first mark was written by a process of the previous command just before it
+    was killed.
     """
 
     def __init__(self, mark: bytes, output: HeadTail) -> None:
@@ -147,7 +147,7 @@ class _Section:
         self.trailer = b""
 
     def feed(self, data: bytes) -> None:
-        """Take the next piece of the stream."""
+        """Add the next piece of the stream."""
         self._pending += data
         if not self.begun:
             _, mark, after = self._pending.partition(self._mark)
@@ -164,7 +164,7 @@ class _Section:
                 self._pass_on(keep=len(self._mark) + _TRAILER)
 
     def flush(self) -> None:
-        """Pass on what was held back; no end has come."""
+        """Pass on what was held back, because the end mark will not come."""
         if self.begun and not self.ended:
             self._pass_on(keep=0)
 

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 SECRETS = "/run/setup"
-"""A small tmpfs of the set-up container: what is put there never gets into an image."""
+"""A small tmpfs of the set-up container: nothing in it gets into an image."""
 
-# Left alone, podman asks for more than a machine may let it have.
+# By default podman sets higher limits than some machines permit.
 _PODMAN_ULIMITS = {"nofile": 8192, "nproc": 16384}
 _KILL_ATTEMPTS = 30
-# Podman neither ends a container whose owner has gone, nor brings an init that collects orphans: a
-# deadline, and a shell that waits, do instead.
+# Podman neither ends a container whose owner has exited, nor has an init that reaps orphans: a
+# deadline and a waiting shell do that instead.
 _PODMAN_LIFE = "exec 3<&0; timeout 86400 cat <&3 & wait"
 
-# The word at the end tells a container that still works from one that is just being killed.
+# The last word shows that the container still works and is not just being killed.
 _KILL_AND_COUNT = (
     "kill -9 -1; cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events"
     "; echo still_here"
@@ -36,30 +36,30 @@ _KILL_AND_COUNT = (
 
 
 class DockerSandbox(Sandbox):
-    """A hardened container that lives only as long as this process holds its standard input.
+    """A hardened container that runs only as long as this process holds its standard input.
 
     PID 1 is `cat` as root without capabilities, so commands (uid 1000) cannot end it; when the
-    owner dies, even by SIGKILL, `cat` reads its end of file and the engine removes the container.
+    owner exits, even by SIGKILL, `cat` reads its end of file and the engine removes the container.
 
     Args:
-        connect: makes an API client; every sandbox has one of its own.
-        image: what to run, with `sh`, `cat`, `head` and a /testbed that belongs to uid 1000.
+        connect: makes an API client; each sandbox has its own.
+        image: has `sh`, `cat`, `head` and a /testbed that belongs to uid 1000.
         run_id: goes into the labels.
         kind: "docker", or "podman", where the lease on stdin does not hold and a deadline is used.
         setup: True for the phase that installs dependencies: network, a writable root, and no
             volumes, so that the container can be committed to an image.
-        listener: is shown all output while it comes.
+        listener: called with all output while a command runs.
         runtime: another OCI runtime of the engine, such as gVisor's `runsc`.
     """
 
     user = USER
-    """Whom commands run as."""
+    """User and group of commands."""
 
     lease_user = "0:0"
-    """Whom PID 1 runs as; never the user of commands, which could end it."""
+    """User of PID 1; never that of commands, which could end it."""
 
     watched: Sequence[str] = (WORKSPACE, HOME)
-    """Folders whose size is bounded."""
+    """Folders whose size is limited."""
 
     environment: Mapping[str, str] = COMMAND_ENVIRONMENT
     """Variables that every command starts with."""
@@ -151,7 +151,7 @@ class DockerSandbox(Sandbox):
         return next(filter(None, found), None) if self._setup else None
 
     def close(self) -> None:
-        """Let go of the lease and remove the container with its volumes."""
+        """Release the lease and remove the container with its volumes."""
         from docker.errors import DockerException
 
         self.closed = True
@@ -165,13 +165,13 @@ class DockerSandbox(Sandbox):
         if api is None:
             return
         if self.container:
-            # The engine removes it too, as soon as `cat` ends: whoever comes first.
+            # The engine removes it too as soon as `cat` ends; either may be first.
             with contextlib.suppress(DockerException, OSError):
                 api.remove_container(self.container, v=True, force=True)
         api.close()
 
     def _probe(self) -> None:
-        """Find the shell, and make sure that the network is really gone."""
+        """Find the shell, and check that there is really no network."""
         bash = self.exec(["/bin/sh", "-c", "command -v bash >/dev/null"])
         if bash.died:
             raise SandboxError(f"The container that {self.kind} has started ended at once.")
@@ -193,7 +193,7 @@ class DockerSandbox(Sandbox):
             working_dir=WORKSPACE,
             labels=owner_labels(self._run_id),
             healthcheck={"test": ["NONE"]},
-            use_config_proxy=False,  # an address with a password, perhaps
+            use_config_proxy=False,  # its address may hold a password
             host_config=api.create_host_config(**self._host_config(api)),
         )
         return str(created["Id"])
@@ -225,7 +225,7 @@ class DockerSandbox(Sandbox):
         return config | self.closed_off(limits, labels)
 
     def closed_off(self, limits: Limits, labels: dict[str, str]) -> dict[str, Any]:
-        """Return what keeps commands in, and gives them places to write to."""
+        """Return the options that isolate commands, and the volumes they may write to."""
         from docker.types import Mount
 
         return {
@@ -247,7 +247,7 @@ class DockerSandbox(Sandbox):
         outputs: Outputs,
         limits: CommandLimits,
     ) -> ExecResult | None:
-        """Run a command through the waiting shell; None when it did not even start there."""
+        """Run a command through the waiting shell; return None when it did not start there."""
         if self._channel is None:
             self._channel = Channel(api, self.container, self.user)
         answer = self._channel.run(argv, env, stdin, outputs, limits)
@@ -257,7 +257,7 @@ class DockerSandbox(Sandbox):
         self._drop_channel()
         if not answer.started and not answer.stop:
             return None
-        # No answer, and nobody stopped it: the command has killed the waiting shell.
+        # No answer although it was not stopped: the command has killed the waiting shell.
         return self._after(CommandEnd(137, answer.stop), outputs)
 
     def _run_once(
@@ -269,12 +269,12 @@ class DockerSandbox(Sandbox):
         outputs: Outputs,
         limits: CommandLimits,
     ) -> ExecResult:
-        self._drop_channel()  # its shell would not survive the clean-up
+        self._drop_channel()  # the clean-up kills its shell
         outcome = run_once(api, self.container, argv, env, stdin, outputs, limits, self.user)
         return self._after(outcome, outputs)
 
     def _after(self, outcome: CommandEnd, outputs: Outputs) -> ExecResult:
-        """Clean up behind a command that the waiting shell has not cleaned up behind."""
+        """Clean up after a command, where the waiting shell has not done so."""
         output = self._kill_all()
         if b"still_here" not in output:
             self.close()
@@ -289,14 +289,14 @@ class DockerSandbox(Sandbox):
             self._channel = None
 
     def _kill_all(self) -> bytes:
-        """End everything that runs as the user of commands; returns what the clean-up printed."""
+        """Kill all processes of the commands' user; return what the clean-up printed."""
         output = b""
         for _ in range(_KILL_ATTEMPTS):
             killing = self.api.exec_create(
                 self.container, ["/bin/sh", "-c", _KILL_AND_COUNT], user=self.user, stderr=False
             )
             output = self.api.exec_start(killing["Id"])
-            # Where a fork bomb leaves no process free, an exec needs some luck.
+            # While a fork bomb uses up all processes, an exec may need several attempts.
             if b"still_here" in output or not self._alive():
                 break
             time.sleep(0.1)
@@ -309,7 +309,7 @@ class DockerSandbox(Sandbox):
             with contextlib.closing(self._connect()) as api:
                 used, free = disk_use(api, self.container, self.watched, self.user)
         except (DockerException, SandboxError, OSError, ValueError, IndexError):
-            return False  # the command's own thread finds out what is wrong
+            return False  # the thread that runs the command reports what is wrong
         return overfull(used, free, self._limits.disk)
 
     def _note_oom(self, kills: int) -> bool:

@@ -1,4 +1,4 @@
-"""Docker, or podman behind a Docker-compatible socket, as the engine of a run."""
+"""The engine whose sandboxes are containers of Docker, or of podman by its compatible API."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class DockerEngine(Engine):
     """Sandboxes in containers.
 
     Args:
-        kind: "docker" is found the way the `docker` command finds it (DOCKER_HOST), "podman" by
-            its socket (CONTAINER_HOST).
-        image: the user's own image instead of ours; it needs `sh` and `git`.
+        kind: "docker" is found as by the `docker` command (DOCKER_HOST), "podman" as in
+            `podman_service`.
+        image: the user's image instead of the built-in one; it needs `sh` and `git`.
     """
 
     make: Callable[..., DockerSandbox] = DockerSandbox
-    """Makes the sandboxes."""
+    """Class of the sandboxes."""
 
     def __init__(self, kind: Literal["docker", "podman"] = "docker", image: str | None = None):
         self.kind: Literal["docker", "podman"] = kind
@@ -58,7 +58,7 @@ class DockerEngine(Engine):
         self._version = "auto"
 
     def connect(self) -> APIClient:
-        """Return a new client of the engine's API. Raises SandboxError when nothing answers."""
+        """Return a new client of the engine's API. Raises SandboxError when none answers."""
         import docker
         from docker.errors import DockerException
 
@@ -67,7 +67,7 @@ class DockerEngine(Engine):
                 client = docker.from_env(version=self._version, timeout=_API_SECONDS).api
             else:
                 client = docker.APIClient(podman_address(), self._version, timeout=_API_SECONDS)
-            self._version = client.api_version  # found out once
+            self._version = client.api_version  # asked for once
             return client
         except DockerException as error:
             raise SandboxError(f"{self.kind} does not answer: {error}") from error
@@ -89,7 +89,7 @@ class DockerEngine(Engine):
                 raise SandboxError(f"{self.kind} started a container, but no command runs in it.")
         finally:
             if self.kind == "docker":
-                # Nobody has to wait for the removal, and it happens without us, too.
+                # No need to wait: the engine removes the container by itself, too.
                 threading.Thread(target=sandbox.close, daemon=True).start()
             else:
                 sandbox.close()
@@ -98,28 +98,28 @@ class DockerEngine(Engine):
             self._marker().touch()
 
     def worked(self) -> bool:
-        """Say whether a check has succeeded since the machine was started."""
+        """Return whether a check has passed since the machine was booted."""
         return self._marker().exists()
 
     def distrust(self) -> None:
-        """Make the next run check again."""
+        """Forget the passed check, so that the next run checks again."""
         with suppress(OSError, SandboxError):
             self._marker().unlink()
 
     def _marker(self) -> Path:
-        """Return the file that stands for a check of this engine with this image."""
+        """Return the file that records a passed check of this engine with this image."""
         from docker.errors import DockerException
 
         image = self._image_id(self.base_image())
         try:
             with self._client() as api:
-                told = f"{self.kind} {api.info()['ID']} {image} {boot_id()}"
+                identity = f"{self.kind} {api.info()['ID']} {image} {boot_id()}"
         except DockerException as error:
             raise SandboxError(f"{self.kind} does not answer: {error}") from error
-        return cache() / "checked" / hashlib.sha256(told.encode()).hexdigest()[:20]
+        return cache() / "checked" / hashlib.sha256(identity.encode()).hexdigest()[:20]
 
     def base_image(self) -> str:
-        """Return the image without environment; built when it is not there yet."""
+        """Return the image without environment; it is built when it does not exist."""
         if not self._base:
             self._base = self.make_base()
         return self._base
@@ -135,7 +135,7 @@ class DockerEngine(Engine):
         fill: Callable[[Sandbox], None],
         on_output: Callable[[str], None],
     ) -> Environment:
-        """Commit a container in which the set-up command ran; see `Engine.prepare`."""
+        """Commit the container in which the set-up command ran; see `Engine.prepare`."""
         base = self.base_image()
         if setup_command:
             return self._image_with(setup_command, key, fill, by_line(on_output))
@@ -144,7 +144,7 @@ class DockerEngine(Engine):
         try:
             return self._image_with(PYTEST_SETUP, b"", lambda _: None, None)
         except SetupError as error:
-            on_output(f"pytest could not be installed, going on without: {str(error)[-300:]}")
+            on_output(f"pytest could not be installed; continuing without it: {str(error)[-300:]}")
             return Environment(base)
 
     def sandbox(self, environment: Environment, run_id: str) -> Sandbox:
@@ -152,11 +152,11 @@ class DockerEngine(Engine):
         return self._sandbox(environment.reference, run_id)
 
     def sweep(self) -> None:
-        """Remove containers and volumes of this host whose owner is dead, and old environments."""
+        """Remove this host's containers and volumes whose process has exited, and old images."""
         from docker.errors import DockerException
 
         mine = {"label": HOST}
-        # Somebody else may sweep at the same time; what is left goes next time.
+        # Another process may sweep at the same time; what is left goes next time.
         with self._client() as api, suppress(DockerException):
             for container in api.containers(all=True, filters=mine):
                 if orphaned(container["Labels"]):
@@ -226,8 +226,8 @@ class DockerEngine(Engine):
                 api.pull(name, tag=tag)
         except DockerException as error:
             raise SandboxError(
-                f"The image {name} is neither here nor can it be pulled: {error}. "
-                "Pull or build it first, or leave --image out."
+                f"The image {name} does not exist here and cannot be pulled: {error}. "
+                "Pull or build it first, or omit --image."
             ) from error
         return self._image_id(name) or name
 

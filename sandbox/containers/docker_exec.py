@@ -1,4 +1,4 @@
-"""Execs of a Docker-compatible engine: input and both output streams over one socket."""
+"""Run commands by the exec API of Docker: input and both output streams over one socket."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _FRAME_HEADER = 8
 POLL_SECONDS = 0.1
 _DETACHED_GRACE = 0.3
 
-# The first line of input holds the length of the command's own; until it comes nothing runs.
+# The first line of input is the length of the command's own; nothing runs until it has come.
 _GATE = 'read -r n; [ "$n" = 0 ] && exec "$@" </dev/null; head -c "$n" | "$@"'
 
 Outputs = tuple[HeadTail, HeadTail]
-"""Where standard output and standard error go."""
+"""The buffers of standard output and standard error."""
 
 Frames = list[tuple[int, bytes]]
-"""Pieces of output in the order they came: 1 and what was written to stdout, or 2 and stderr."""
+"""Pieces of output in order: 1 with what was written to stdout, 2 with stderr."""
 
 
 class ExecSocket:
     """A command started through the exec API, with its streams attached.
 
-    Nothing can be read before the first `send` when the command waits for it; that is on purpose,
-    since output that comes together with the engine's response header would be lost.
+    The command waits for the first `send`, because output that comes together with the engine's
+    response header would be lost.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class ExecSocket:
         self._outgoing = memoryview(bytes(self._outgoing) + data)
 
     def step(self, wait: float) -> Frames | None:
-        """Send and receive what goes without blocking, else wait at most `wait` seconds.
+        """Send and receive without blocking; when neither is possible, wait at most `wait` seconds.
 
-        Returns the frames that came ([] when none did), None once the stream has ended.
+        Returns the frames received ([] for none), None once the stream has ended.
         """
         try:
             if self._outgoing:
@@ -88,7 +88,7 @@ class ExecSocket:
         return self._frames()
 
     def close(self) -> None:
-        """Hang up; the command itself goes on until it is killed."""
+        """Close the connection; the command itself runs on until it is killed."""
         self._socket.close()
         self._file.close()
 
@@ -136,19 +136,19 @@ def run_once(
     limits: CommandLimits,
     user: str = USER,
 ) -> CommandEnd:
-    """Run a command as an exec of its own; what it leaves running is not ended here."""
+    """Run a command in a separate exec; what it leaves running is not ended here."""
     stream = ExecSocket(api, container, ["/bin/sh", "-c", _GATE, "sh", *argv], env, user)
     try:
         stream.send(b"%d\n" % len(stdin) + stdin)
         stop = _drain(api, stream, outputs, limits)
         return CommandEnd(None if stop else _exit_code(api, stream.id), stop)
     finally:
-        # An open stream that nobody reads makes some engines hang in the kill that follows.
+        # An open stream that is not read makes some engines hang in the kill that follows.
         stream.close()
 
 
 def _drain(api: APIClient, stream: ExecSocket, outputs: Outputs, limits: CommandLimits) -> Stop:
-    """Read until the command has ended, or has to stop."""
+    """Read until the command has ended or must stop; return why it must."""
     ended_at: float | None = None
     while not (stop := limits.stop()):
         frames = stream.step(limits.left(POLL_SECONDS))
@@ -158,7 +158,7 @@ def _drain(api: APIClient, stream: ExecSocket, outputs: Outputs, limits: Command
             outputs[1 if kind == 2 else 0].feed(data)
         if frames or api.exec_inspect(stream.id)["Running"]:
             continue
-        # Something the command left behind holds its output open; give late bytes a moment.
+        # A process left running holds the output open: wait a moment for late bytes.
         ended_at = ended_at or time.monotonic()
         if time.monotonic() - ended_at > _DETACHED_GRACE:
             return ""
@@ -177,9 +177,9 @@ def _exit_code(api: APIClient, exec_id: str) -> int | None:
 def disk_use(
     api: APIClient, container: str, folders: Sequence[str], user: str = USER
 ) -> tuple[int, int]:
-    """Return the bytes that folders take, and those free on the disk of the first.
+    """Return the bytes that folders use, and those free on the disk of the first.
 
-    Looked at from inside, since the engine may be on another machine. Raises ValueError or
+    Measured from inside, because the engine may be on another machine. Raises ValueError or
     IndexError where the image has no `df` or `du`.
     """
     script = f"df -Pk {folders[0]} | tail -n 1; du -sxk {' '.join(folders)} 2>/dev/null"

@@ -1,4 +1,4 @@
-"""The labels that say whose a container, volume or image is, and whether its owner still lives."""
+"""Labels that name the process that made a container or volume, to know whether it still runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PID = PREFIX + "pid"
 
 
 def owner_labels(run_id: str) -> dict[str, str]:
-    """Return the labels for what this process makes on behalf of a run."""
+    """Return the labels for what this process makes for a run."""
     return {
         PREFIX + "run": run_id,
         HOST: socket.gethostname(),
@@ -24,7 +24,7 @@ def owner_labels(run_id: str) -> dict[str, str]:
 
 
 def orphaned(labels: Mapping[str, str]) -> bool:
-    """True when these labels name this host and a process that no longer exists."""
+    """Return whether these labels name this host and a process that no longer exists."""
     if labels.get(HOST) != socket.gethostname():
         return False
     if labels.get(_BOOT) != boot_id():
@@ -34,10 +34,10 @@ def orphaned(labels: Mapping[str, str]) -> bool:
 
 
 def boot_id() -> str:
-    """Return what is another one after each start of the machine; empty where that is not told."""
+    """Return an id that changes with each boot of the machine; empty where there is none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # not Linux: only the process id tells
+    except OSError:  # not Linux: only the process id is compared
         return ""
 
 

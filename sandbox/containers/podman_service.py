@@ -1,6 +1,6 @@
-"""Podman's socket: one that is there, else a service of our own for as long as this process lives.
+"""Podman's socket: an existing one, else that of a service started here until this process exits.
 
-Most machines with podman have no socket until somebody enables it.
+Most machines with podman have no socket until the user enables it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _own = ""
 
 
 def podman_address() -> str:
-    """Return the address of podman's socket: as the user says, as found, or of our own service.
+    """Return the address of a socket: from the user, an existing one, or of our own service.
 
     Raises SandboxError where there is none and none can be started.
     """

@@ -1,4 +1,4 @@
-"""Which prepared environments are removed again: those of long ago, and more than anybody needs."""
+"""Remove prepared environments that are old or too many."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 KEPT_SECONDS = 30 * 24 * 3600
-"""Age at which an environment goes; what it was made from has moved on by then, too."""
+"""Age at which an environment is removed; its repository has usually changed by then."""
 
 KEPT_NUMBER = 50
-"""How many environments stay at most, the youngest."""
+"""How many environments are kept at most, the newest."""
 
 IMAGE_LABEL = PREFIX + "image"
-"""Label of every image we make; its value says what for."""
+"""Label of every image that is made here; its value is the purpose."""
 
 ENVIRONMENTS = "reapair-environment"
-"""Name of the images of prepared environments; their tags are the keys."""
+"""Repository name of prepared environments' images; the tags are their keys."""
 
 
 def outdated(made: Mapping[str, float], now: float | None = None) -> Iterable[str]:
-    """Return the names of those to remove, given the times in seconds when they were made."""
+    """Return the names to remove, given the times in seconds when they were made."""
     end = (now or time.time()) - KEPT_SECONDS
     youngest_first = sorted(made, key=lambda name: -made[name])
     return [
@@ -37,7 +37,7 @@ def outdated(made: Mapping[str, float], now: float | None = None) -> Iterable[st
 
 
 def prune_images(api: APIClient, now: float | None = None) -> None:
-    """Remove outdated images of environments: only labelled ones of ours, and none in use."""
+    """Remove outdated images of environments: only labelled ones, and none in use."""
     from docker.errors import APIError
 
     found = api.images(filters={"label": f"{IMAGE_LABEL}=environment"})

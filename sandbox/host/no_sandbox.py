@@ -44,7 +44,7 @@ class NoSandbox(DirectorySandbox):
         env: Mapping[str, str] | None = None,
         output_limit: int = OUTPUT_LIMIT,
     ) -> ExecResult:
-        """Run a command; a sandbox's paths become real ones in it, and real ones theirs in its output."""
+        """Run a command, with real paths in it for a sandbox's and the reverse in its output."""
         root = self.root
         result = super().exec(
             _inside(root, command)
