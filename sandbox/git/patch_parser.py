@@ -1,4 +1,4 @@
-"""What a git patch says about files, read from its headers the way `git apply` reads them.
+"""Parse the file headers and hunks of a git patch the way `git apply` reads them.
 
 A reader that misses a header `git apply` would see is a hole in the policy. So only lines inside a
 well-formed hunk are passed over; every other line that could be a header counts as one, and where
@@ -14,7 +14,7 @@ SYMLINK = 0o120000
 GITLINK = 0o160000
 _TYPE = 0o170000
 UNREADABLE = b"/"
-"""Stands for a name that git may read in ways we do not follow; no file is called that."""
+"""Stands for a name that git may read in ways not followed here; no file has that name."""
 
 _HUNK = re.compile(rb"@@ -\d{1,18}(?:,(\d{1,18}))? \+(\d{1,18})(?:,(\d{1,18}))? @@")
 _MODE = re.compile(rb"\s*([+-]?[0-7]+)")
@@ -53,7 +53,7 @@ class FileDiff:
 
     @property
     def changed(self) -> list[bytes]:
-        """Paths that are another after the patch than before it."""
+        """Paths whose file differs after the patch."""
         old = None if self.copied or self.old == self.new else self.old
         return [path for path in (old, self.new) if path is not None]
 
@@ -80,7 +80,7 @@ class FileDiff:
 
 
 def parse(patch: bytes) -> list[FileDiff]:
-    """Return what the patch does, file by file, in its order. Takes any bytes."""
+    """Return the changes of a patch, file by file, in its order. Takes any bytes."""
     files: list[FileDiff] = []
     starts: list[int] = []
     old_left = new_left = number = after = 0
@@ -121,7 +121,7 @@ def _read_header(line: bytes, files: list[FileDiff]) -> None:
         return
     file = files[-1]
     if file.has_body:
-        # git takes no names from here any more; what they would say still has to be harmless.
+        # git reads no names from here on; still they must be harmless.
         file = replace(file)
     if line.startswith((b"--- ", b"+++ ")):
         _read_side(line, file)
@@ -141,7 +141,7 @@ def _begin(names: bytes) -> FileDiff:
     file = FileDiff()
     quoted = _QUOTED.match(names)
     if (not quoted and len(names) > _LONGEST_NAMES) or b'"' in _QUOTED.sub(b"", names):
-        # Trying all its splits would take for ever, and no such path exists.
+        # Trying all its splits would take too long, and no such path exists.
         file.readings = {UNREADABLE}
         splits = []
     elif quoted:

@@ -1,4 +1,4 @@
-"""What a patch may not do, judged from its bytes before it touches anything."""
+"""Rules that a patch must keep, checked on its bytes before anything is changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Rule = Literal[
 
 
 class Violation(NamedTuple):
-    """A rule that a patch breaks, the path that breaks it (printable), and a line for people."""
+    """A broken rule, the printable path that breaks it, and a message for people."""
 
     rule: Rule
     path: str
@@ -64,7 +64,7 @@ def violations_of(file: FileDiff) -> Iterator[Violation]:
 
 
 def check_path(path: bytes) -> Iterator[Violation]:
-    """Yield the rules that a path by itself breaks."""
+    """Yield the rules that the path alone breaks."""
     text = printable(path)
     names = _names(path)
     if path.startswith((b"/", b"\\")) or _DRIVE.match(text) or ".." in names or b"\0" in path:
@@ -84,7 +84,7 @@ def _names(path: bytes) -> list[str]:
 
 
 def _folded(name: bytes) -> str:
-    """Return a path component as the most lenient file system would compare it."""
+    """Return a path component as the most lenient file system compares it."""
     text = _HFS_IGNORED.sub("", name.decode("utf-8", "surrogateescape")).lower()
     if text in ("..", "."):
         return text
@@ -97,7 +97,7 @@ def _folded(name: bytes) -> str:
 def link_escapes(link: bytes, target: bytes) -> bool:
     """Return whether a link's target may lie outside the tree, or in its git directory.
 
-    `..` after a name counts as outside: where that name is a link too, nobody can say.
+    `..` after a name counts as outside: that name may be a link itself.
     """
     depth = len(_names(link)) - 1
     names = _names(target)

@@ -1,4 +1,4 @@
-"""How much of a repository's past goes into a snapshot: what version schemes and `git log` need."""
+"""Select the recent history of a snapshot: what version schemes and `git log` need."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from reapair.sandbox.git.repository import GitStore
 from reapair.sandbox.git.run_git import GitError
 
 COMMITS = 500
-"""Most commits of the past that a snapshot holds."""
+"""Most earlier commits that a snapshot holds."""
 
 BYTES = 32 * 1024 * 1024
-"""Most bytes that they add to it: fewer commits are taken where this is not enough."""
+"""Most bytes that they add to it; fewer commits are taken where that is too little."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The newest commits up to one, closed at their far end.
+    """The newest commits up to one.
 
     Attributes:
         shallow: the commits whose parents are not among them.
@@ -28,7 +28,7 @@ class History:
 
 
 def recent(store: GitStore, commit: str) -> History | None:
-    """Return the past of a commit as far as it may go in; None where nothing fits or is there."""
+    """Return the history of a commit within the limits; None where there is none that fits."""
     count = COMMITS
     while count:
         try:
@@ -39,7 +39,7 @@ def recent(store: GitStore, commit: str) -> History | None:
                 known = [name for name in store.shallow if name in parents]
                 return History(tuple(dict.fromkeys(cut + known)), _tags(store, parents))
         except GitError:
-            return None  # a partial clone, perhaps: its past is elsewhere
+            return None  # perhaps a partial clone, whose history is elsewhere
         count //= 4
     return None
 
@@ -50,7 +50,7 @@ def _parents(store: GitStore, commit: str, count: int) -> dict[str, list[str]]:
 
 
 def _added_bytes(store: GitStore, commit: str, outside: set[str]) -> int:
-    """Return the bytes, as they are stored now, of what is not in the commit's own files."""
+    """Return the stored bytes of all objects that are not among the commit's own files."""
     ends = "".join(f"^{name}\n" for name in sorted(outside))
     arguments = ("rev-list", "--objects", "--no-object-names", "--stdin")
     listing = store.git(*arguments, stdin=f"{commit}\n^{commit}^{{tree}}\n{ends}".encode())

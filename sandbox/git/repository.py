@@ -1,7 +1,7 @@
-"""A user's repository as the host sees it: asked for little, and changed only by a hand-over.
+"""A user's repository on the host: little is read, and only a hand-over changes it.
 
 Work happens in a bare git directory of our own (`GitStore`), which borrows the repository's
-objects. The repository's own directory is only asked for references and settings.
+objects. From the repository's own directory only references and settings are read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Self
 from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT, GitError, run_git
 
 AGENT = ("agent", "agent@localhost")
-"""Name and address on commits that nobody else signs."""
+"""Author of commits where no user is configured."""
 
 _BOOLEAN = {"true": "true", "yes": "true", "on": "true", "1": "true", "": "true"}
 _BOOLEAN |= {"false": "false", "no": "false", "off": "false", "0": "false"}
@@ -34,7 +34,7 @@ _USERS_ALONE = (
     *("gpg.program", "gpg.openpgp.program", "gpg.x509.program"),
     *("gpg.ssh.program", "gpg.ssh.defaultkeycommand"),
 )
-"""Names of files and programs of the user's, which a clone must not choose."""
+"""Settings that name files and programs of the user's, which a clone must not choose."""
 
 _SETTINGS = (
     *(*_CONVERSION, *_FILE_SYSTEM, *_USERS_ALONE),
@@ -53,7 +53,7 @@ _EXCLUDES_LIMIT = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """Where a repository's parts lie; in a linked worktree `git_dir` and `common_dir` differ."""
+    """The directories of a repository; in a linked worktree `git_dir` and `common_dir` differ."""
 
     top: Path
     git_dir: Path
@@ -63,7 +63,7 @@ class Repository:
     def find(cls, path: Path) -> Self:
         """Return the repository whose work tree holds `path`. Raises GitError.
 
-        Walks up by itself: git's own search reads configuration, and refuses another user's files.
+        Does not use git's search, which reads configuration and refuses another user's files.
         """
         start = path.resolve()
         for top in (start, *start.parents):
@@ -80,14 +80,14 @@ class Repository:
     ) -> bytes:
         """Run git on the repository's own directory; for references and objects only.
 
-        Never for what reads the work tree or the index: the repository's configuration counts here.
-        `env` holds more variables. Raises GitError.
+        Never for what reads the work tree or the index, because the repository's configuration is
+        in effect. `env` holds more variables. Raises GitError.
         """
         environment = {**SAFE_ENVIRONMENT, **self._own(), **(env or {})}
         return run_git(arguments, environment, self.top, stdin)
 
     def head(self) -> str | None:
-        """Return the commit that HEAD stands on, None before the first one."""
+        """Return the commit of HEAD, None before the first one."""
         try:
             return self.git("rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
         except GitError:
@@ -111,7 +111,7 @@ class Repository:
             raise GitError(f"{revision} names no commit in {self.top}.") from None
 
     def settings(self) -> dict[str, str]:
-        """Return the few settings we honour, from the user's whole configuration."""
+        """Return the few settings that are respected, from the user's whole configuration."""
         environment = {key: os.environ[key] for key in _USER_CONFIGURATION if key in os.environ}
         pattern = f"^({'|'.join(_SETTINGS)})$".replace(".", r"\.")
         arguments = ("config", "-z", "--show-scope", "--get-regexp", pattern)
@@ -122,8 +122,8 @@ class Repository:
         settings = {}
         for scope, entry in zip(words[::2], words[1::2], strict=False):
             key, _, value = entry.partition("\n")
-            # An ignore file's lines go into the sandbox, and programs run on the host. Flags of
-            # our own (`command`) are no settings.
+            # An ignore file's lines go into the sandbox, and programs run on the host. Flags given
+            # here (`command`) are no settings.
             of_the_clone = scope in ("local", "worktree") and key not in _USERS_ALONE
             if of_the_clone or scope in ("global", "system"):
                 settings[key] = value
@@ -136,7 +136,7 @@ class Repository:
         return (name, email) if name.strip() and email.strip() else AGENT
 
     def signing(self) -> tuple[str, ...]:
-        """Return git's flags for signing as the user's git does; () where it signs no commits."""
+        """Return git's flags to sign as the user's git does; () where it signs no commits."""
         settings = self.settings()
         if _BOOLEAN.get(settings.get("commit.gpgsign", "no").lower()) != "true":
             return ()
@@ -149,10 +149,10 @@ class Repository:
 
 
 class GitStore:
-    """A bare git directory of ours over a user's work tree and objects, which it only reads.
+    """A private bare git directory over a user's work tree and objects, which it only reads.
 
     Args:
-        directory: where it lies; made when missing, taken over when it is there.
+        directory: its place; created when missing, reused otherwise.
         repository: a path in the user's work tree.
     """
 
@@ -169,7 +169,7 @@ class GitStore:
         objects = _c_quoted(os.fsencode(self.repository.common_dir / "objects"))
         (self.directory / "objects/info/alternates").write_bytes(objects + b"\n")
         self.excludes = self._excludes(settings.get("core.excludesfile"))
-        """Ignore patterns of the user and of this clone; those in the tree are not among them."""
+        """Ignore patterns of the user and of this clone, without those in the tree."""
         (self.directory / "info").mkdir(exist_ok=True)
         (self.directory / "info/exclude").write_bytes(self.excludes)
 
@@ -180,7 +180,7 @@ class GitStore:
         env: Mapping[str, str] | None = None,
         timeout: float = 120.0,
     ) -> bytes:
-        """Run git here and return its standard output. Raises GitError.
+        """Run git in this directory and return its standard output. Raises GitError.
 
         Args:
             arguments: a subcommand and its arguments; put `--` before paths.
@@ -210,7 +210,7 @@ class GitStore:
         """Write a commit and return its id.
 
         Args:
-            tree, message, parent: what it holds.
+            tree, message, parent: its content.
             env: names author, committer and dates.
             sign: flags of `Repository.signing`; () leaves it unsigned.
         """
@@ -234,7 +234,7 @@ class GitStore:
         return read_regular(self.directory / "shallow").decode("ascii", "replace").split()
 
     def copy_index(self) -> None:
-        """Make our index a copy of the user's: tracked files, and what needs no second reading."""
+        """Copy the user's index: the tracked files, and which of them need not be read again."""
         source = self.repository.git_dir
         self.index.unlink(missing_ok=True)
         for file in (source / "index", *source.glob("sharedindex.*")):
@@ -248,7 +248,7 @@ class GitStore:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise GitError(f"No directory could be made for the snapshot: {error}") from error
+            raise GitError(f"The directory for the snapshot could not be made: {error}") from error
         object_format = self.repository.git("rev-parse", "--show-object-format").decode().strip()
         flags = ["--bare", "--template="]
         if object_format != "sha1":

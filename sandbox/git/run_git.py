@@ -1,4 +1,4 @@
-"""The only way that git runs on the host: nothing a repository holds can make it run a program."""
+"""The only way to run git on the host: nothing in a repository can make it run a program."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAFE_ENVIRONMENT = {
     "XDG_CONFIG_HOME": "/nonexistent",
     "LC_ALL": "C",
 }
-"""Variables under which git reads no configuration but its git directory's."""
+"""Variables with which git reads no configuration but its git directory's."""
 
 _FLAGS = (
     "--no-pager",
@@ -43,7 +43,7 @@ _FLAGS = (
 
 
 class GitError(SandboxError):
-    """git refused. `detail` holds its own words, in one line."""
+    """git failed. `detail` is its error message in one line."""
 
     def __init__(self, message: str, detail: str = "") -> None:
         super().__init__(message)
@@ -61,9 +61,9 @@ def run_git(
 
     Args:
         arguments: flags, a subcommand and its arguments.
-        environment: all its variables but PATH; it must name the git directory.
-        cwd: where it runs.
-        stdin: what it reads.
+        environment: all its variables but PATH; one of them names the git directory.
+        cwd: its current directory.
+        stdin: its input.
         timeout: in seconds.
     """
     executable, search_path = _git()
@@ -90,7 +90,7 @@ def run_git(
 
 @cache
 def _git() -> tuple[str, str]:
-    """Return git's path and a PATH without relative places: the current directory is hostile."""
+    """Return git's path and PATH without relative entries: the current directory is hostile."""
     places = [
         p for p in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(p).is_absolute()
     ]

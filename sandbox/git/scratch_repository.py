@@ -1,4 +1,4 @@
-"""A small git repository of ours on the host: files in, commits and patches out."""
+"""A small temporary git repository on the host: files in, commits and patches out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ScratchRepository:
         self._git.init(quiet=True, template="", initial_branch="main")
 
     def commit(self, files: Mapping[str, bytes | None] | None = None) -> str:
-        """Write files, or remove those that are None; return the commit with all there are."""
+        """Write files, or remove those that are None; return the commit of all files."""
         for name, data in (files or {}).items():
             file = self.place / name
             if data is None:
@@ -66,9 +66,9 @@ class ScratchRepository:
 
 
 def write_files(git_dir: Path, revision: str, place: Path) -> None:
-    """Write the files of a commit or tree into a directory that is there. Raises GitError.
+    """Write the files of a commit or tree into an existing directory. Raises GitError.
 
-    Not by `git archive`: attributes can leave files out of that, and rewrite others.
+    Not by `git archive`, in which attributes can omit files and rewrite others.
     """
     place = place.absolute()
     index = place.with_name(place.name + ".index")

@@ -1,4 +1,4 @@
-"""The repository goes into a sandbox as commits, and the change comes out of it as a patch."""
+"""Copy a repository into a sandbox as commits, and the change out of it as a patch."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from reapair.sandbox.git.staging import stage, stage_commit
 PATCH_LIMIT = 20 * 1024 * 1024
 """Most bytes of a patch that `Snapshot.patch` returns."""
 
-# Long for a large tree on a slow disk, short for a pipe that the model has put in git's way.
+# Enough for a large tree on a slow disk; ends git that reads a pipe the model has made.
 _SECONDS = 180.0
-# What running a suite leaves behind, for repositories that do not ignore it themselves.
+# Leftovers of a test run, for repositories that do not ignore them.
 _SCRATCH = b"__pycache__/\n*.pyc\n.pytest_cache/\n"
-# Git tells times by the second: a file may have changed after it was indexed in the same one.
+# Git compares times by the second: a file may change within the second of its indexing.
 _SETTLING_SECONDS = 2.0
 
 _LINKS = re.compile(rb"^:(?:120000 |[0-7]{6} 120000 )", re.MULTILINE)
@@ -34,10 +34,10 @@ _RENAMES = re.compile(rb"^:[^\t]* R[0-9]*\t", re.MULTILINE)
 
 @dataclass(slots=True)
 class _Loaded:
-    """What is known of a sandbox that holds the snapshot; `since` is on the monotonic clock.
+    """State of a sandbox that holds the snapshot; `since` is on the monotonic clock.
 
-    `excludes` names what was in it before: a model that removes `.git` takes the list there with
-    it. `settled` says that git's index is younger than all files it describes.
+    `excludes` names what was in it before: a model that removes `.git` removes that list with it.
+    `settled` is set once git's index is newer than all files in it.
     """
 
     excludes: bytes
@@ -50,19 +50,19 @@ class Snapshot:
     """A tree of files to work on, independent of the repository it was taken from.
 
     Attributes:
-        name: what `open` finds it by.
+        name: the name for `open`.
         tree: id of the git tree.
         base: id of the commit that holds it in a sandbox; the same wherever the snapshot is.
-        head: the commit the repository stood on, None before its first one.
-        dirty: the tree is another than that commit's.
-        files: how many it has.
-        left_out: paths that were not taken, printable, each with the reason.
+        head: the repository's HEAD, None before its first commit.
+        dirty: the tree differs from that commit's.
+        files: their number.
+        left_out: printable paths that were not taken, each with the reason.
         pack: a file with all its objects.
         settings: git settings that change bytes between work tree and objects.
         excludes: ignore patterns that are not in the tree.
         shallow: the commits at which the history ends.
         tags: the tags in it, as git writes them into a file.
-        extras: id of a tree of ignored files that go in too, but never come out; or "".
+        extras: id of a tree of ignored files that are copied in, but never out; or "".
         included: the paths of these files.
     """
 
@@ -93,13 +93,13 @@ class Snapshot:
         include: Sequence[str] = (),
         history: bool = False,
     ) -> Self:
-        """Take the files as they are on disk: tracked ones, and untracked ones nothing ignores.
+        """Take the files on disk: tracked ones, and untracked ones that are not ignored.
 
         Args:
             repository: a path in the work tree; nothing in it is changed.
-            store_dir: where the snapshot is kept; several may share one.
-            include: patterns for ignored files that go in too; see `worktree.stage`.
-            history: take the newest commits and their tags too, within a bound.
+            store_dir: where the snapshot is kept; snapshots may share one.
+            include: patterns for ignored files that are copied in too; see `staging.stage`.
+            history: take the newest commits and their tags too, within limits.
 
         Raises SandboxError.
         """
@@ -120,7 +120,7 @@ class Snapshot:
         """Take a commit's files.
 
         Args:
-            beside: a snapshot in the same store whose ignored files go in too.
+            beside: a snapshot in the same store whose ignored files are copied in too.
 
         Raises SandboxError, also when `revision` names no commit.
         """
@@ -133,7 +133,7 @@ class Snapshot:
 
     @classmethod
     def open(cls, store_dir: Path, name: str) -> Self:
-        """Return a snapshot that was taken before. Raises SandboxError."""
+        """Return an existing snapshot. Raises SandboxError."""
         try:
             facts = json.loads((store_dir / f"{name}.json").read_text("utf-8"))
         except OSError as error:
@@ -146,10 +146,10 @@ class Snapshot:
         return cls(**facts, pack=store_dir / f"{name}.pack")
 
     def load(self, sandbox: Sandbox, *, extras: bool = True) -> None:
-        """Put the files into the sandbox's workspace, as a git repository.
+        """Copy the files into the sandbox's workspace, as a git repository.
 
-        What the workspace holds beside them stays and is ignored from then on; what an earlier
-        repository tracked there goes. `extras` puts the ignored files in, too. Raises SandboxError.
+        Other files in the workspace stay and are ignored from then on; those that an earlier
+        repository tracked are removed. `extras` copies the ignored files, too. Raises SandboxError.
         """
         script = inside.CLEAR + inside.REPOSITORY + inside.CHECK_OUT
         output = self._install(sandbox, script, self.extras if extras else "")
@@ -164,16 +164,16 @@ class Snapshot:
     def patch(self, sandbox: Sandbox) -> bytes:
         """Return the change made in the sandbox since `load`, as git's binary-safe diff.
 
-        It depends on the work tree alone, and on files the model added to its index; commits,
+        It depends only on the work tree and on files the model added to its index; commits,
         branches, configuration and even a missing `.git` make no difference. Raises SandboxError.
         """
         result = self._diff(sandbox)
-        for mend in (self._repair, self._take_bytes):
+        for repair in (self._recreate, self._take_bytes):
             if not (result.ok or result.died):
-                mend(sandbox)
+                repair(sandbox)
                 result = self._diff(sandbox)
         if result.ok and _LINKS.search(result.stdout) and _RENAMES.search(result.stdout):
-            # The patch must show where a link points, and a renamed one's would not be shown.
+            # The patch must show the target of every link, which that of a renamed one does not.
             result = self._diff(sandbox, "--no-renames")
         if result.dropped:
             raise SandboxError(
@@ -193,7 +193,7 @@ class Snapshot:
         return self._run(sandbox, script, listed, EXTRAS=self.extras, RENAMES=renames)
 
     def apply(self, sandbox: Sandbox, patch: bytes) -> str | None:
-        """Change the sandbox's work tree by a patch; return git's words when it does not apply.
+        """Apply a patch to the sandbox's work tree; return git's message when it does not apply.
 
         All or nothing. Raises SandboxError when the sandbox fails.
         """
@@ -202,7 +202,7 @@ class Snapshot:
         script = inside.PRIVATE + "exec git apply --whitespace=nowarn -"
         result = self._run(sandbox, script, patch)
         if result.exit_code == inside.NO_REPOSITORY:
-            self._repair(sandbox)
+            self._recreate(sandbox)
             result = self._run(sandbox, script, patch)
         if result.timed_out or result.died:
             _checked(result, "The patch could not be applied")
@@ -210,14 +210,14 @@ class Snapshot:
             None if result.ok else result.stderr.decode("utf-8", "replace").strip() or "no reason"
         )
 
-    def _repair(self, sandbox: Sandbox) -> None:
-        """Make the repository anew beside the files as they are."""
+    def _recreate(self, sandbox: Sandbox) -> None:
+        """Create the repository again and keep the files as they are."""
         _checked(self._run(sandbox, inside.UNBLOCK), "The workspace could not be opened up")
         self._install(sandbox, inside.REPOSITORY + inside.KEEP_FILES)
         self._exclude(sandbox)
 
     def _take_bytes(self, sandbox: Sandbox) -> None:
-        """Have encodings that attributes claim for files, perhaps wrongly, left alone."""
+        """Ignore the encodings of files in attributes, which may be wrong."""
         _checked(self._run(sandbox, inside.TAKE_BYTES), "The repository could not be written to")
 
     def _install(self, sandbox: Sandbox, script: str, extras: str = "") -> bytes:
@@ -236,7 +236,7 @@ class Snapshot:
     def _run(
         self, sandbox: Sandbox, script: str, stdin: bytes = b"", **variables: str
     ) -> ExecResult:
-        """Run a script of ours, under no configuration but the repository's."""
+        """Run a script with no configuration but the repository's."""
         variables |= {
             "BASE": self.base,
             "FORMAT": "--object-format=sha256" if len(self.base) == 64 else "",
@@ -256,7 +256,7 @@ def _checked(result: ExecResult, failure: str) -> bytes:
     if result.ok and not result.dropped:
         return result.stdout
     if result.exit_code == 127:
-        reason = "the image has no git, or no standard tools. Name one that has with --image."
+        reason = "the image has no git, or no standard tools. Choose another with --image."
     elif result.exit_code is None:
         reason = "it took too long." if result.timed_out else "the sandbox went away."
     elif result.dropped:
@@ -273,5 +273,5 @@ def _config(settings: Mapping[str, str]) -> str:
 
 
 def _pattern(path: bytes) -> bytes:
-    """Return the ignore pattern that fits this path alone; `?` stands for a newline."""
+    """Return the ignore pattern that matches this path only; `?` stands for a newline."""
     return b"/" + re.sub(rb"[\r\n]", b"?", re.sub(rb"([\\*?\[ ])", rb"\\\1", path))

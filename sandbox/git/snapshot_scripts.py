@@ -1,24 +1,24 @@
-"""What `Snapshot` runs in a sandbox: POSIX shell and git 2.30, in the workspace.
+"""Scripts that `Snapshot` runs in a sandbox's workspace, for POSIX shell and git 2.30.
 
 `BASE` is the snapshot's commit, `FORMAT` a flag for `git init`, `SETTINGS` lines for its
 configuration, `SHALLOW` and `TAGS` the contents of git's files for them, `EXTRAS` a tree of files
-that are not part of the repository. Nothing of the host's or the user's configuration is read.
+that are not part of the repository. No configuration of the host or the user is read.
 """
 
 from __future__ import annotations
 
 NO_REPOSITORY = 99
-"""Exit code: the repository that patches are made with is gone."""
+"""Exit code when the repository for making patches is gone."""
 
-# Sources that an earlier repository put here would be taken for by-products otherwise.
+# Otherwise sources of an earlier repository would count as by-products.
 CLEAR = """
 if [ -d .git ] && [ ! -L .git ]; then
     GIT_DIR=.git git ls-files -z | xargs -0 rm -f -- || :
 fi 2>/dev/null
 """
 
-# `.git` is the model's; `.git/snapshot`, over the same objects, is what patches are made with. The
-# kept pack survives any `git gc`.
+# `.git` is the model's; `.git/snapshot`, with the same objects, is for making patches. The kept
+# pack survives any `git gc`.
 REPOSITORY = """
 set -eu
 rm -rf .git
@@ -34,7 +34,7 @@ git index-pack --stdin --keep > /dev/null
 git update-ref refs/heads/main "$BASE"
 """
 
-# Newer than this copy, the model's index may name files that are ignored otherwise.
+# Once newer than this copy, the model's index may name files that are otherwise ignored.
 _KEEP_INDEX = """
 cp -p .git/index .git/snapshot/index
 cp -p .git/index .git/snapshot/loaded
@@ -68,14 +68,14 @@ set -eu
 export GIT_DIR="$PWD/.git/snapshot" GIT_WORK_TREE="$PWD"
 """
 
-# What was checked out in the second in which the index was written is read again by every diff,
-# until the index has been written in a later one.
+# Every diff reads files again that were checked out in the second in which the index was written,
+# until the index is written again in a later one.
 SETTLE = "git update-index -q --refresh --force-write-index > /dev/null 2>&1 || :\n"
 
 # The index holds the base and is never added to, so that a patch depends on the work tree alone
-# and not on earlier patches. Mostly two processes, since this runs after each of the model's steps;
-# names are quoted on the way, as git reads them again. What stands on standard input is no part of
-# a patch, even if something ignores it no more.
+# and not on earlier patches. Usually two processes, because this runs after each of the model's
+# steps; names are quoted, as git reads them again. Files named on standard input are not part of a
+# patch, even if they are no longer ignored.
 DIFF = """
 others=$(git ls-files --others --exclude-standard)
 added=
@@ -102,7 +102,7 @@ exec git diff --raw --patch --binary --full-index $RENAMES --no-color \
     --no-ext-diff --no-textconv --ignore-submodules=all --src-prefix=a/ --dst-prefix=b/ "$BASE"
 """
 
-# Files nobody may read, and pipes in the place of files, keep git from reading a work tree.
+# Unreadable files, and pipes in place of files, keep git from reading a work tree.
 UNBLOCK = """
 chmod -R u+rwX . || :
 find . -path ./.git -prune -o ! -type f ! -type d ! -type l -exec rm -f {} +

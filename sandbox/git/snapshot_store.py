@@ -1,4 +1,4 @@
-"""Keeping a snapshot: one pack with all its objects, and a file with what is known of it."""
+"""Store a snapshot: a pack with all its objects, and a JSON file that describes it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SIGNED = {
     "GIT_COMMITTER_EMAIL": AGENT[1],
     "GIT_COMMITTER_DATE": _DATE,
 }
-"""Variables under which a commit depends on its files and parents alone."""
+"""Variables with which a commit depends only on its files and parents."""
 
 
 def keep(store: GitStore, staged: Staged, head: str | None, *, history: bool) -> str:
-    """Write a snapshot into the store's directory; return the name it is found by.
+    """Write a snapshot into the store's directory; return its name.
 
     Args:
         head: the commit the files belong to, None before the first one.
-        history: keep what lies before it, too.
+        history: store earlier commits too.
 
     Raises GitError.
     """
@@ -55,7 +55,7 @@ def keep(store: GitStore, staged: Staged, head: str | None, *, history: bool) ->
 
 
 def _base(store: GitStore, tree: str, head: str | None, *, dirty: bool) -> str:
-    """Return the commit that holds the tree: a root, or `head` itself, or one upon it."""
+    """Return the commit that holds the tree: a root, `head` itself, or a child of it."""
     if head is None:
         return store.commit_tree(tree, "Initial commit", parent=None, env=SIGNED)
     if not dirty:
@@ -73,7 +73,7 @@ def _write_pack(store: GitStore, name: str, wanted: list[str], past: History | N
     ends = [f"--shallow {commit}" for commit in past.shallow] if past else []
     tags = [oid for oid, _ in past.tags] if past else []
     revisions = "\n".join([*ends, *filter(None, wanted), *tags, ""])
-    # Nobody keeps this pack for long: no time is spent on making it small.
+    # This pack is not kept for long: no time is spent on compression.
     flags = ("--revs", "--stdout", "-q", "--window=0", "--compression=1")
     written = pack.with_suffix(".new")
     written.write_bytes(store.git("pack-objects", *flags, stdin=revisions.encode()))

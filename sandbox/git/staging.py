@@ -1,4 +1,4 @@
-"""What of a user's work tree goes into a snapshot: everything git would add, less its secrets."""
+"""Choose the files of a snapshot: all that git would add, without secrets."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from reapair.sandbox.git.patch_policy import check_path
 from reapair.sandbox.git.repository import GitStore, read_regular
 
 UNTRACKED_LIMIT = 50 * 1024 * 1024
-"""Bytes above which an untracked file stays out: the snapshot travels through memory."""
+"""Bytes above which an untracked file is left out: a snapshot is held in memory."""
 
 TRACKED_LIMIT = 100 * 1024 * 1024
-"""Bytes from which a tracked file stays out."""
+"""Bytes from which a tracked file is left out."""
 
 EXTRAS_LIMIT = 200 * 1024 * 1024
-"""Most bytes of all ignored files that the user asks for."""
+"""Most bytes of all ignored files that the user includes."""
 
 INCLUDE_FILE = ".worktreeinclude"
-"""Names, in gitignore's syntax, ignored files that a repository's work tree needs."""
+"""Lists ignored files that a repository's work tree needs, in gitignore's syntax."""
 
 _SECRET_NAMES = (
     *(".env", ".env.*", "*.env", ".envrc", ".netrc", "_netrc", ".pypirc", ".npmrc"),
@@ -37,12 +37,12 @@ _SECRET_NAMES = (
 )
 _HARMLESS = re.compile(r"(^|[._-])(example|sample|template|dist|defaults?)([._-]|$)|\.(pub|py)$")
 _SECRET_DIRECTORIES = frozenset((".ssh", ".aws", ".gnupg", ".kube", ".azure", ".gcloud"))
-# On disk their files hold something else than in the repository: large content, or secrets.
+# Their files differ on disk from the repository: they hold large content, or secrets.
 _OPAQUE_FILTERS = (b"lfs", b"git-crypt", b"crypt", b"transcrypt")
 
 
 def looks_secret(path: str) -> bool:
-    """Tell by its name whether a file may hold a password or a key."""
+    """Return whether a file may hold a password or a key, judging by its name."""
     *directories, name = path.lower().split("/")
     if not _SECRET_DIRECTORIES.isdisjoint(directories):
         return True
@@ -51,14 +51,14 @@ def looks_secret(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """Trees of a work tree's files, as git objects.
+    """The files of a work tree, as git trees.
 
     Attributes:
-        whole: tracked files, and untracked ones that nothing ignores.
+        whole: tracked files, and untracked ones that are not ignored.
         tree: the same without files that are too large.
         files: how many that has.
-        left_out: printable paths that stayed out, each with the reason.
-        extras: id of the tree of ignored files that were asked for; empty without any.
+        left_out: printable paths that were left out, each with the reason.
+        extras: id of the tree of included ignored files; "" without any.
         included: their paths.
     """
 
@@ -73,13 +73,13 @@ class Staged:
 def stage(store: GitStore, include: Sequence[str] = ()) -> Staged:
     """Write the work tree's files, as they are on disk, as trees of the store.
 
-    Tracked files count with what they hold now (a deleted one is gone), and untracked ones that
-    nothing ignores. A submodule keeps the commit it is recorded at.
+    These are tracked files with their present content (without deleted ones), and untracked ones
+    that are not ignored. A submodule keeps its recorded commit.
 
     Args:
-        include: patterns as in `.gitignore` for ignored files that are wanted beside them; they
-            count after those in the work tree's `.worktreeinclude`. What looks like a secret comes
-            in only if a pattern is its path.
+        include: patterns as in `.gitignore` for ignored files to take as well; they come after
+            those in the work tree's `.worktreeinclude`. A file that looks like a secret is taken
+            only if a pattern is its path.
 
     Raises GitError.
     """
@@ -126,7 +126,7 @@ def _written(
 
 
 def _stage_tracked(store: GitStore) -> dict[bytes, str]:
-    # Never `add` or `status`: they start git inside submodules, under those' own configuration.
+    # Never `add` or `status`: they start git inside submodules, with those' own configuration.
     changes = ("diff-files", "-z", "--name-only", "--ignore-submodules=all")
     deleted = store.git(*changes, "--diff-filter=D")
     store.git("update-index", "-z", "--force-remove", "--stdin", stdin=deleted)
@@ -141,7 +141,7 @@ def _stage_tracked(store: GitStore) -> dict[bytes, str]:
 
 
 def _opaque(store: GitStore, changed: list[bytes]) -> dict[bytes, str]:
-    """Return the files that stay as the repository has them, since no filter runs here."""
+    """Return the files to take from the repository instead, because filters are not run."""
     if not changed:
         return {}
     asked = store.git("check-attr", "-z", "--stdin", "filter", stdin=_listed(changed))
@@ -165,7 +165,7 @@ def _stage_untracked(store: GitStore) -> dict[bytes, str]:
 
 
 def _find_extras(store: GitStore, include: Sequence[str]) -> tuple[list[bytes], dict[bytes, str]]:
-    """Return the files that were asked for beside the index's, and what of them stays out."""
+    """Return the included ignored files, and those of them that are left out."""
     top = store.repository.top
     patterns = read_regular(top / INCLUDE_FILE) + b"\n" + os.fsencode("\n".join(include)) + b"\n"
     if not patterns.strip():
@@ -196,7 +196,7 @@ def _write_extras(store: GitStore, included: list[bytes]) -> str:
 
 
 def _objection(path: bytes, top: Path, *, secret: bool = False) -> str:
-    """Return why an untracked path stays out, "" when it may go in; `secret` allows one."""
+    """Return why an untracked path is left out, else ""; `secret` permits a secret."""
     if path.endswith(b"/"):
         return "a repository of its own"
     if not secret and looks_secret(path.decode("utf-8", "replace")):
@@ -211,7 +211,7 @@ def _objection(path: bytes, top: Path, *, secret: bool = False) -> str:
 
 
 def _size(top: Path, path: bytes) -> int:
-    """Return the bytes of a file on disk, 0 where there is none; git would have to look inside."""
+    """Return the size of a file on disk, 0 where there is none; git would have to read it."""
     try:
         return os.lstat(os.path.join(os.fsencode(top), path)).st_size
     except OSError:
