@@ -1,4 +1,4 @@
-"""Building an image that a repository describes, from the snapshot's files and nothing else."""
+"""Build an image that a repository describes, from the snapshot's files and nothing else."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from reapair.sandbox.recipes.snapshot_files import SnapshotFiles
 
 CONTEXT_LIMIT = 256 * 1024 * 1024
-"""Most bytes that the files of a build may have."""
+"""Most bytes of the files of a build."""
 
 BUILD_SECONDS = 1800.0
-"""Longest that a build may take."""
+"""Time limit of a build."""
 
 _REPOSITORY = "reapair-devcontainer"
 _DOCKERFILE = ".reapair.dockerfile"
-# No name of an image begins with a dot or has an upper-case letter before its tag.
+# No image name begins with a dot or has an upper-case letter before its tag.
 _NAMES_A_FILE = re.compile(r"\.{0,2}/|(.*/)?(Dockerfile|Containerfile)[^/:]*$")
 
 
 def names_dockerfile(image: str) -> bool:
-    """Tell whether what stands for an image is the path of a Dockerfile."""
+    """Return whether an image setting is the path of a Dockerfile."""
     return bool(_NAMES_A_FILE.match(image))
 
 
@@ -57,7 +57,7 @@ def named_build(path: str, files: SnapshotFiles, directory: str) -> Build:
 def build_image(
     engine: DockerEngine, files: SnapshotFiles, build: Build, on_output: Callable[[str], None]
 ) -> str:
-    """Return the name of the image; built unless an earlier run has built it from the same files.
+    """Return the name of the image, which is built unless it was from the same files before.
 
     Raises SandboxError.
     """
@@ -83,7 +83,7 @@ def build_image(
 def _built(
     api: APIClient, name: str, build: Build, dockerfile: bytes, context: bytes
 ) -> Iterator[str]:
-    """Build and yield what the engine says. Raises ValueError with its words."""
+    """Build and yield the engine's output. Raises ValueError with its error message."""
     memory = Limits().memory
     events = api.build(
         fileobj=io.BytesIO(_with_dockerfile(context, dockerfile)),
@@ -91,7 +91,7 @@ def _built(
         dockerfile=_DOCKERFILE,
         tag=name,
         buildargs=_proxies() | dict(build.arguments),
-        use_config_proxy=False,  # an address with a password, perhaps
+        use_config_proxy=False,  # its address may hold a password
         target=build.target or None,
         container_limits={"memory": memory, "memswap": memory},
         labels={IMAGE_LABEL: _REPOSITORY},
@@ -125,7 +125,7 @@ def _proxies() -> dict[str, str]:
 
 
 def _with_dockerfile(context: bytes, dockerfile: bytes) -> bytes:
-    """Return the context with the Dockerfile, which may lie outside of it, under our own name."""
+    """Return the context with the Dockerfile, which may be outside it, under a name of its own."""
     archive = io.BytesIO(context)
     with tarfile.open(fileobj=archive, mode="a") as tar:
         info = tarfile.TarInfo(_DOCKERFILE)

@@ -1,4 +1,4 @@
-"""Go, Rust and Java: what they depend on is fetched and compiled while there is network."""
+"""Go, Rust and Java: fetch and compile dependencies while there is network."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _READS_LIMIT = 200
 
 @dataclass(frozen=True, slots=True)
 class _Language:
-    """One language: which file shows it, which tool it takes, what is run.
+    """One language: its manifests, its tool, and the commands to run.
 
-    `local` is the tool that a project may bring along itself. `warm_up` may fail: it only saves
-    what the first test run would do, or fetches what that run would miss.
+    `local` is a wrapper of the tool that a project may contain. `warm_up` may fail: it only does in
+    advance what the first test run would do, or fetches what that run would miss.
     """
 
     name: str
@@ -78,11 +78,11 @@ _LANGUAGES = (
 )
 
 MANIFESTS = tuple(name for language in _LANGUAGES for name in language.manifests)
-"""Files that show a project in one of these languages."""
+"""Files that identify a project in one of these languages."""
 
 
 def parts(project: Project) -> list[Part]:
-    """Return how to install the project in each of these languages it is written in."""
+    """Return how to install the project, for each of these languages that it uses."""
     return [
         _part(language, project)
         for language in _LANGUAGES

@@ -1,4 +1,4 @@
-"""devcontainer.json: an image, how to build one, a command; everything else is refused by name."""
+"""Read devcontainer.json: an image, a build, a command; anything else is refused by name."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ REFUSED = (
     *("initializeCommand", "runArgs", "mounts", "workspaceMount", "privileged"),
     *("capAdd", "securityOpt", "dockerComposeFile"),
 )
-"""What would reach the host, or weaken what keeps a command away from it."""
+"""Keys that would affect the host, or weaken the isolation from it."""
 
 IGNORED = (
     *("features", "onCreateCommand", "updateContentCommand", "postStartCommand"),
     *("containerEnv", "remoteEnv"),
 )
-"""What the standard knows and we do without."""
+"""Keys of the standard that are not supported."""
 
 _COMMENT = re.compile(
     r'("(?:[^"\\]|\\.|\\\Z)*(?:"|\Z))|//[^\n]*|/\*.*?(?:\*/|\Z)|,(?=\s*[}\]])', re.DOTALL
@@ -45,7 +45,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Devcontainer:
-    """What a devcontainer.json may choose: one of `image` and `build`, and what `part` runs."""
+    """The supported choices of a devcontainer.json: `image` or `build`, and `part` to run."""
 
     image: str | None
     build: Build | None
@@ -53,7 +53,7 @@ class Devcontainer:
 
 
 def find(project: Project) -> Devcontainer | None:
-    """Return what the project's devcontainer.json asks for, None where there is none."""
+    """Return the project's devcontainer.json, None where there is none."""
     for name in FILES:
         if project.has(name):
             return _read(project, name)
@@ -69,7 +69,7 @@ def _read(project: Project, name: str) -> Devcontainer:
     try:
         given = json.loads(without_comments(project.text(name, _SIZE_LIMIT)))
     except (ValueError, RecursionError):
-        note = f"{name} is not JSON and was left alone."
+        note = f"{name} is not JSON and was ignored."
         return Devcontainer(None, None, Part(name, notes=(note,)))
     facts = table(given)
     notes = [f"{name}: {key} is refused." for key in REFUSED if key in facts]
@@ -113,7 +113,7 @@ def _build(project: Project, name: str, facts: dict[str, Any], notes: list[str])
 
 
 def _command(given: Any) -> str:
-    """Return a command as one line for a shell; the standard has it as text, words, or several."""
+    """Return a command as one shell line; it may be text, words, or a table of several."""
     if isinstance(given, dict):
         return " && ".join(filter(None, (_command(given[key]) for key in sorted(given))))
     if isinstance(given, list):

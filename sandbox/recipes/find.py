@@ -1,4 +1,4 @@
-"""What a repository needs to run its tests, read from its own files and never asked for."""
+"""Find out from a repository's own files what it needs to run its tests."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _WEAK = ("requirements.txt", "Pipfile", "pyproject.toml")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a repository is made ready for its tests.
+    """How to prepare a repository for its tests.
 
     Attributes:
         directory: the project's folder, "" for the top; the tests run there.
-        image: to work in, None for our own.
-        build: how to build one instead.
+        image: the image to use, None for the built-in one.
+        build: how to build an image instead.
         setup_command: a script for the shell, run at the top; None when there is nothing to do.
-        test_command: runs the whole suite, from the top; None where pytest at the top is right.
-        manifests: content of every file the set-up depends on.
-        notes: what people should know, one line each.
+        test_command: runs the whole suite, from the top; None for plain pytest at the top.
+        manifests: content of all files the set-up depends on.
+        notes: messages for the user, one line each.
     """
 
     directory: str = ""
@@ -59,11 +59,11 @@ def find(
     """Find out what the tests of a project need.
 
     Args:
-        files: content of the repository's regular files, by path; nobody has vouched for them.
+        files: content of the repository's regular files, by path; untrusted.
         directory: where to start; "" for the top.
-        exact: take this folder; otherwise the nearest one upwards that is a project.
-        container: whether a devcontainer.json counts.
-        last_tag: gives the tag nearest to the commit, for projects whose version comes from it.
+        exact: use this folder; otherwise the nearest project upwards.
+        container: whether to use a devcontainer.json.
+        last_tag: returns the tag nearest to the commit, for projects whose version comes from it.
     """
     project = Project(files, directory if exact else _nearest(files, directory))
     chosen = None
@@ -89,7 +89,7 @@ def find(
 
 
 def _with_own_settings(recipe: Recipe, project: Project) -> Recipe:
-    """Let the few settings count that a repository may choose for itself, in `[tool.agent]`."""
+    """Return the recipe with the few settings that a repository may choose in `[tool.agent]`."""
     own = table(project.toml("pyproject.toml"), "tool", "agent")
     image, setup, test = (_word(own, key) for key in ("image", "setup-command", "test-command"))
     if image:
@@ -103,18 +103,18 @@ def _with_own_settings(recipe: Recipe, project: Project) -> Recipe:
 
 
 def manifests(files: Mapping[str, bytes]) -> bytes:
-    """Return the content of the files near the top that a set-up command is likely to depend on."""
+    """Return the content of files near the top that a set-up command probably depends on."""
     near = (path for path in files if path.count("/") <= 1)
     return _content(files, (path for path in near if any(fnmatchcase(path, g) for g in _KEYED)))
 
 
 def command_in(directory: str, command: str) -> str:
-    """Return a command that does in a folder what the given one does at the top."""
+    """Return a command that runs the given one in a folder instead of at the top."""
     return f"cd {shlex.quote(f'./{directory}')} || exit; {command}" if directory else command
 
 
 def _nearest(files: Mapping[str, bytes], directory: str) -> str:
-    """Return the nearest folder upwards that is a project; one that may be one will do, too."""
+    """Return the nearest folder upwards that is a project, or else one that may be."""
     weak = None
     while True:
         project = Project(files, directory)
@@ -128,7 +128,7 @@ def _nearest(files: Mapping[str, bytes], directory: str) -> str:
 
 
 def _languages(project: Project, last_tag: Callable[[], str]) -> list[Part]:
-    """Return the parts for each language of a project, the one that matters most first."""
+    """Return the parts for each language of a project, the most important first."""
     script, snakes = node.part(project), python.part(project, last_tag)
     tested = [script] if script and script.test else []
     found = [*tested, *compiled.parts(project)]
@@ -138,7 +138,7 @@ def _languages(project: Project, last_tag: Callable[[], str]) -> list[Part]:
 
 
 def _setup(project: Project, chosen: Devcontainer | None, language: Part) -> str | None:
-    """Return the whole script; an image of somebody else's gets pytest if it can."""
+    """Return the whole script; in a devcontainer's image pytest is installed if possible."""
     steps = (chosen.part.setup if chosen else "") + language.setup
     if chosen and (chosen.image or chosen.build) and not language.setup:
         steps += "attempt pytest pip install -q --retries 1 --timeout 15 pytest\ntrue\n"

@@ -1,4 +1,4 @@
-"""JavaScript projects: the package manager whose lock file is there, and their test script."""
+"""JavaScript projects: the package manager of their lock file, and their test script."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _package(project: Project) -> dict[str, Any]:
 
 
 def _lock(project: Project) -> tuple[Project, str]:
-    """Return the nearest folder with a lock file, and the file; of workspaces, only the top has."""
+    """Return the nearest folder with a lock file, and the file; a workspace's is at its top."""
     directory = project.directory
     while True:
         place = Project(project.files, directory)
@@ -88,7 +88,7 @@ def _install(manager: str, version: str, locked: bool) -> str:
     if manager == "npm":
         exact = "attempt 'the locked packages' npm ci -s || " if locked else ""
         return f"{exact}attempt 'the packages' npm install -s --no-save || {failure}\n"
-    # Those two are called by npx, at the version the project names: images rarely have them.
+    # npx runs these two at the version the project names, because images rarely have them.
     major = int(version.partition(".")[0] or 1)
     call = f"npx --yes {manager}@{version}" if version else f"npx --yes {manager}"
     if manager == "yarn" and major > 1:

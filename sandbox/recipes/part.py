@@ -1,4 +1,4 @@
-"""What the modules of this package share: a project to look into, and what they find there."""
+"""What the recipes share: a project to read, and the part of a set-up that each finds."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from reapair.sandbox.git.repository import AGENT
 from reapair.sandbox.limits import HOME, TMP
 
 MANIFEST_LIMIT = 1024 * 1024
-"""Bytes of a manifest above which it is taken for none."""
+"""Bytes above which a manifest is ignored."""
 
 PROBLEMS = f"{HOME}/.setup-problems"
-"""Where a set-up writes what it could not install although it went on, one line each."""
+"""File in which a set-up lists what it could not install but continued without."""
 
 PREAMBLE = f"""log={TMP}/attempt.log; why=
 attempt() {{
@@ -32,22 +32,22 @@ attempt() {{
     return 1
 }}
 problem() {{ printf '%s\\n' "$*${{why:+ ($why)}}" | tee -a {PROBLEMS}; why=; }}
-# Tests that make repositories of their own count on a name for their commits.
+# Tests that make git repositories need an author for their commits.
 [ -e ~/.gitconfig ] || printf '[user]\\nname = {AGENT[0]}\\nemail = {AGENT[1]}\\n' > ~/.gitconfig
 """
-"""Shell functions for set-ups; for any POSIX shell, since images of users may have no bash."""
+"""Shell functions for set-ups, for any POSIX shell: users' images may have no bash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one module has found.
+    """What one recipe has found.
 
     Attributes:
-        name: of the language or the file, for people.
-        setup: shell lines to run in the project's folder, "" when there is nothing to install.
-        test: runs the whole suite from there; None where pytest by itself is right.
-        reads: paths, from the top of the tree, of what the set-up depends on.
-        notes: what people should know.
+        name: the language or the file, for messages.
+        setup: shell lines to run in the project's folder, "" when nothing is to be installed.
+        test: command for the whole suite, run there; None for plain pytest.
+        reads: paths, from the top of the tree, of the files the set-up depends on.
+        notes: messages for the user.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Part:
 
 
 class Project:
-    """A folder of a tree of files. All of it is somebody else's: anything may stand anywhere.
+    """A folder in a tree of files, all of which are untrusted.
 
     Args:
         files: content of the tree's regular files by path from its top.
@@ -81,7 +81,7 @@ class Project:
         return posixpath.normpath(posixpath.join(self.directory, name))
 
     def has(self, name: str) -> bool:
-        """Tell whether there is such a regular file."""
+        """Return whether there is such a regular file."""
         return self.path(name) in self.files
 
     def text(self, name: str, limit: int = MANIFEST_LIMIT) -> str:
@@ -99,32 +99,32 @@ class Project:
         return self._tables[name]
 
     def present(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return those of the names that are there, as paths from the top."""
+        """Return the existing ones of these names, as paths from the top."""
         return tuple(self.path(name) for name in names if self.has(name))
 
 
 def table(value: Any, *keys: str) -> dict[str, Any]:
-    """Return the table below these keys, {} where there is something else or nothing."""
+    """Return the table below these keys, {} where there is none."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
 def strings(value: Any) -> list[str]:
-    """Return the strings of a list; [] for what is no list."""
+    """Return the strings of a list; [] for anything else."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def stop(message: str) -> str:
-    """Return a shell command that says why the set-up ends here, and ends it; after PREAMBLE."""
+    """Return a shell command that prints why the set-up fails, and ends it; needs PREAMBLE."""
     return f"{{ printf '%s\\n' {shlex.quote(message)}\"${{why:+ ($why)}}\"; exit 3; }}"
 
 
 def inside(path: str) -> bool:
-    """Tell whether a normalised path stays in the tree."""
+    """Return whether a normalised path is inside the tree."""
     return not path.startswith(("/", "../")) and path != ".." and "\0" not in path
 
 
 def printable(text: str, limit: int = 80) -> str:
-    """Return somebody else's text so that it fits into a line of ours."""
+    """Return untrusted text made fit for one line of a message."""
     return re.sub(r"[^\x20-\x7e]", "?", text)[:limit]

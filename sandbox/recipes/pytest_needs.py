@@ -1,4 +1,4 @@
-"""Plugins without which a project's own pytest settings are an error."""
+"""Find the plugins without which a project's own pytest settings are an error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _BY_SETTING = {
 
 
 def plugins(project: Project) -> list[str]:
-    """Return requirements for the plugins whose options or settings stand in the configuration."""
+    """Return requirements for the plugins whose options or settings are configured."""
     settings = _settings(project)
     options = f" {settings.get('addopts', '')} "
     wanted = [

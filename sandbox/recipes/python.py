@@ -1,4 +1,4 @@
-"""Python projects: what a set-up has to install, and what it depends on."""
+"""Python projects: what a set-up must install, and the files it depends on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FILES_LIMIT = 50
 
 
 def is_strong(project: Project) -> bool:
-    """Tell whether the folder is a Python project before anything else."""
+    """Return whether the folder is mainly a Python project."""
     return is_package(project) or "project" in project.toml("pyproject.toml")
 
 
@@ -50,7 +50,7 @@ def part(project: Project, last_tag: Callable[[], str] = str) -> Part | None:
 
     Args:
         project: the folder.
-        last_tag: gives the tag nearest to the checked-out commit.
+        last_tag: returns the tag nearest to the checked-out commit.
     """
     lists = [name for name in project.names if re.fullmatch(r"requirements[\w.-]*\.txt", name)]
     if not any(map(project.has, (*_MANIFESTS, *lists, "requirements/base.txt"))):
@@ -97,7 +97,7 @@ def _name(project: Project) -> str:
 
 
 def _dependencies(project: Project, extras: list[str]) -> list[str] | None:
-    """Return what a project depends on; None where only building it tells."""
+    """Return a project's dependencies; None where only building it shows them."""
     pyproject = project.toml("pyproject.toml")
     metadata = table(pyproject, "project")
     if table(pyproject, "tool", "poetry", "dependencies"):
@@ -113,7 +113,7 @@ def _dependencies(project: Project, extras: list[str]) -> list[str] | None:
 
 
 def _siblings(project: Project) -> Iterator[str]:
-    """Yield folders of the projects in the same tree that this one depends on, for uv's users."""
+    """Yield folders of projects in the same tree that this one depends on by uv's settings."""
     sources = table(project.toml("pyproject.toml"), "tool", "uv", "sources")
     for name, source in sources.items():
         path = table(source).get("path")
@@ -149,7 +149,7 @@ def _locked(project: Project) -> tuple[list[str], list[str]]:
 
 
 def _version(project: Project, last_tag: Callable[[], str]) -> str:
-    """Say which version it is, for build systems that ask git's tags: the sandbox has none."""
+    """Return shell lines that set the version for build systems that read git's tags."""
     manifests = "".join(map(project.text, ("pyproject.toml", "setup.cfg", "setup.py")))
     if not _FROM_TAGS.search(manifests):
         return ""

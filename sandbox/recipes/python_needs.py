@@ -1,4 +1,4 @@
-"""What a Python project says it needs for its tests, read from every place where it is said."""
+"""Read what a Python project needs for its tests, from every place that declares it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reapair.sandbox.recipes.requirement import (
 )
 
 TEST, DEVELOPMENT = ("test", "tests", "testing"), ("dev", "develop", "development")
-"""Names under which projects put what their tests need; the second only when there is no first."""
+"""Names of extras and groups for tests; the second are used only without any of the first."""
 
 _REQUIREMENT_FILE = re.compile(
     r"[\w.-]{0,60}requirements[\w.-]{0,60}\.txt|requirements/[\w.-]{1,60}\.txt"
@@ -29,7 +29,7 @@ _FOREIGN = re.compile(r"^(py\d+|docs?|lint|typing|mypy|build|release|publish)$")
 
 @dataclass
 class Needs:
-    """What is to be installed.
+    """What to install.
 
     Attributes:
         extras: of the project.
@@ -42,7 +42,7 @@ class Needs:
     files: list[str] = field(default_factory=list)
 
     def add(self, other: Needs) -> None:
-        """Take the other's needs too; each stays once, in order."""
+        """Add the other's needs, each once, in order."""
         for mine, more in (
             (self.extras, other.extras),
             (self.requirements, other.requirements),
@@ -66,7 +66,7 @@ def needs_of_tests(project: Project) -> Needs:
 
 
 def own_needs(project: Project) -> Needs:
-    """Return what a project needs to run, as far as that can be read without building it."""
+    """Return what a project needs to run, as far as its files declare it."""
     pyproject = project.toml("pyproject.toml")
     poetry = table(pyproject, "tool", "poetry")
     needs = Needs(
@@ -81,7 +81,7 @@ def own_needs(project: Project) -> Needs:
 
 
 def is_package(project: Project) -> bool:
-    """Tell whether a project is made to be installed, and not just run where it lies."""
+    """Return whether a project is meant to be installed, not just run in its folder."""
     pyproject = project.toml("pyproject.toml")
     if table(pyproject, "tool", "poetry").get("package-mode") is False:
         return False
@@ -92,7 +92,7 @@ def is_package(project: Project) -> bool:
         return True
     if pyproject and "metadata" in ini(project, "setup.cfg"):
         return True
-    # Without a build system it is none by the rules, but some of these do not work otherwise.
+    # By the rules it is none without a build system, but some of these work only installed.
     wants = {"scripts", "gui-scripts", "entry-points"} & metadata.keys()
     return bool(metadata) and (bool(wants) or any(n.startswith("src/") for n in project.names))
 
@@ -108,7 +108,7 @@ def ini(project: Project, name: str) -> dict[str, dict[str, str]]:
 
 
 def _named(project: Project) -> Iterator[tuple[str, Needs]]:
-    """Yield everything optional that is said, by its normalised name."""
+    """Yield all optional needs by their normalised name."""
     pyproject = project.toml("pyproject.toml")
     for extra in (*_extras(pyproject), *_setuptools_extras(project)):
         if is_name(extra):

@@ -1,4 +1,4 @@
-"""The set-up of a Python project as a shell script: step by step, each with a way to go on."""
+"""The set-up of a Python project as a shell script; each step has a fallback."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BEGIN = f"""py=$(command -v python || command -v python3) || {
     stop("There is no Python in the image. Give one that has with --image, such as python:3.12.")
 }
 pip() {{ if [ -x "${{py%/*}}/pip" ]; then "${{py%/*}}/pip" "$@"; else "$py" -m pip "$@"; fi; }}
-# Away from the sources, whose modules would be found before the ones that are meant.
+# Not in the sources, whose modules would hide the installed ones.
 ask() {{ ( cd / && "$py" -c "$@" ) 2>/dev/null; }}
 on_path() {{
     ask {shlex.quote(_ON_PATH)} "$here/$1" &&
-        problem 'The project could not be built, and is used as it lies.'
+        problem 'The project could not be built; its sources are used without that.'
 }}
 here=$PWD
 """
@@ -35,11 +35,11 @@ here=$PWD
 PYTEST = f"""ask 'import sys; sys.exit(sys.prefix != sys.base_prefix)' &&
     export PIP_USER=1 PIP_BREAK_SYSTEM_PACKAGES=1
 ask 'import pytest' || attempt pytest pip install -q --retries 1 --timeout 15 pytest || {
-    stop("Without pytest nothing else is tried. Is the package index within reach?")
+    stop("pytest could not be installed, so nothing else is tried. Is the package index reachable?")
 }
 """
 
-# Only modules whose distribution has the same name: what else a test imports is not guessed at.
+# Only modules whose distribution has the same name: others are not guessed.
 UNDECLARED = r"""for each in $(grep -rhoE --include='*.py' \
     '^(import|from) (freezegun|hypothesis|mock|parameterized|pretend|pytest_asyncio|pytest_mock'\
 '|requests_mock|responses|six|testfixtures|time_machine|trustme)\>' . | cut -d' ' -f2 | sort -u)
@@ -56,18 +56,18 @@ sys.exit(not here)"""
 
 
 def unless_installed(name: str) -> str:
-    """End the set-up where an image brings the project along, installed from the workspace."""
+    """Return lines that end the set-up where an image has the project installed already."""
     question = shlex.quote(_INSTALLED.format(name=name))
     return f"ask {question} && {{ echo 'The image has it installed already.'; exit 0; }}\n"
 
 
 def lock(versions: Sequence[str]) -> str:
-    """Write the locked versions into a file for pip."""
+    """Return a line that writes the locked versions into a file for pip."""
     return f"printf '%s\\n' {shlex.join(versions)} > {_LOCKED}\n" if versions else ""
 
 
 def compiler() -> str:
-    """Say where compiled modules cannot be built, and what would help."""
+    """Return a line that reports a missing C compiler."""
     words = (
         "There is no C compiler in the image, so modules in C cannot be built. "
         "Give one that has with --image, such as python:3.12."
@@ -78,13 +78,13 @@ def compiler() -> str:
 def install_project(
     needs: Needs, siblings: Iterable[str], own: list[str] | None, source: str, *, lock: bool
 ) -> str:
-    """Install a project and all else at once; where that fails, as much of it as can be.
+    """Return lines that install a project and its needs at once, or as much as possible.
 
     Args:
-        needs: beside the project.
+        needs: to install beside the project.
         siblings: folders of projects that it needs from the same tree.
-        own: what it depends on; None where only building it tells.
-        source: folder with its modules, for where it cannot be built.
+        own: its dependencies; None where only building it shows them.
+        source: folder with its modules, for a project that cannot be built.
         lock: whether `lock` has written versions.
     """
     extras = f"[{','.join(needs.extras)}]" if needs.extras else ""
@@ -105,7 +105,7 @@ def install_project(
 
 
 def install_requirements(needs: Needs, *, lock: bool) -> str:
-    """Install requirements at once; where that fails, one by one, as many as can be."""
+    """Return lines that install requirements at once, or as many as possible one by one."""
     if not needs.requirements:
         return ""
     attempts = [_attempt("what it needs", needs.requirements)]
@@ -115,7 +115,7 @@ def install_requirements(needs: Needs, *, lock: bool) -> str:
 
 
 def install_files(files: Iterable[str]) -> str:
-    """Install requirement files, as many as can be."""
+    """Return lines that install as many requirement files as possible."""
     return "".join(_optional(file, ["-r", file]) for file in files)
 
 

@@ -1,4 +1,4 @@
-"""Which Python a project asks for, and whether an image has it."""
+"""Check that an image has the Python version that a project requires."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MinorVersion = tuple[int, int]
 
 
 def check(project: Project) -> str:
-    """Return a shell command that ends the set-up where Python is not the one asked for.
+    """Return a shell command that ends the set-up where Python has the wrong version.
 
-    `py` is Python there; "" when the project does not care.
+    It uses the shell variable `py`; "" when the project accepts any version.
     """
     wanted = _wanted(project)
     low, high = bounds(wanted)
@@ -37,9 +37,9 @@ def check(project: Project) -> str:
 
 
 def bounds(wanted: str) -> tuple[MinorVersion, MinorVersion]:
-    """Return the lowest version that will do and the first above that does not."""
+    """Return the lowest accepted version and the first one above that is not."""
     low, high = (0, 0), (9, 0)
-    # Of Poetry's ^ and ~ only the lower end: nobody has the Python that they exclude.
+    # Of Poetry's ^ and ~ only the lower bound: the Python that they exclude does not exist yet.
     text = re.sub(r"[\^~](?!=)", ">=", wanted[:500])
     for word in poetry_version(text).split(","):
         try:

@@ -1,4 +1,4 @@
-"""Python requirements, in every spelling that projects use, as lines that pip understands."""
+"""Convert Python requirements in every notation that projects use into lines for pip."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 LOCK_FILES = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
-"""Files that say exactly which versions belong together, the best first."""
+"""Lock files, the most reliable first."""
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
 _COMMENT = re.compile(r"(?:^|\s)#.*")
@@ -30,7 +30,7 @@ def is_name(name: str) -> bool:
 
 
 def requirements(lines: Iterable[str]) -> list[str]:
-    """Return those of the lines that are requirements, without comments; never options of pip."""
+    """Return the lines that are requirements, without comments; never options of pip."""
     stripped = (_COMMENT.sub("", line).strip() for line in lines if len(line) < 500)
     return [line for line in stripped if _is_requirement(line)]
 
@@ -45,10 +45,10 @@ def _is_requirement(line: str) -> bool:
 
 
 def poetry_requirements(dependencies: dict[str, Any]) -> list[str]:
-    """Return a table in the manner of Poetry and Pipenv (`name = "^1.2"`) as requirements.
+    """Return a table of Poetry or Pipenv (`name = "^1.2"`) as requirements.
 
-    What comes from a path, a repository or an address is left out: pip finds it through the
-    project itself or not at all.
+    Entries with a path, a repository or a URL are left out: pip can find them only through the
+    project itself.
     """
     lines = []
     for name, wanted in dependencies.items():
@@ -67,7 +67,7 @@ def poetry_requirements(dependencies: dict[str, Any]) -> list[str]:
 
 
 def poetry_version(constraint: str) -> str:
-    """Return a constraint of Poetry's (`^1.2`, `~1.2`, `1.*`) in the words of pip; "" for any."""
+    """Return a constraint of Poetry (`^1.2`, `~1.2`, `1.*`) in pip's notation; "" for any."""
     parts = []
     for each in constraint.partition("||")[0].split(","):
         word = each.strip()
@@ -93,7 +93,7 @@ def locked_versions(name: str, text: str) -> list[str] | None:
     """Return a lock file's versions as constraints for pip.
 
     A distribution that is locked in several versions, or does not come from a registry, is left
-    out. None: there are too many to pass on.
+    out. Returns None when there are too many.
     """
     pairs = _pipenv_pairs(text) if name == "Pipfile.lock" else _toml_pairs(text)
     versions: dict[str, set[str]] = {}
@@ -105,7 +105,7 @@ def locked_versions(name: str, text: str) -> list[str] | None:
 
 
 def _toml_pairs(text: str) -> Iterable[tuple[str, str]]:
-    # Whole lock files are slow to parse, and every run would have to.
+    # Parsing a whole lock file is slow, and every run would do it.
     for block in text.split("[[package]]")[1:]:
         fields = dict(_LOCKED_FIELD.findall(block.partition("\n[[")[0]))
         if "name" in fields and "version" in fields and not _LOCKED_ELSEWHERE.search(block):

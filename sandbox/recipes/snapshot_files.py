@@ -12,7 +12,7 @@ from reapair.sandbox.git.repository import GitStore
 from reapair.sandbox.git.run_git import GitError
 
 FILE_LIMIT = 16 * 1024 * 1024
-"""Bytes above which a file is not there for us."""
+"""Bytes above which a file is ignored."""
 
 _TOGETHER = 32 * 1024 * 1024
 _ALIKE = re.compile(
@@ -31,10 +31,10 @@ class _Entry:
 
 
 class SnapshotFiles(Mapping[str, bytes]):
-    """The regular files of a tree of a store, by path; those that look like manifests come first.
+    """The regular files of a tree, by path; those that look like manifests are read at once.
 
     Args:
-        store: has the objects.
+        store: holds the objects.
         tree: id of the tree.
     """
 
