@@ -251,12 +251,13 @@ def test_shells_complete_commands_and_runs(tmp_path: Path, shell: str) -> None:
     assert {"1122-aaaaaa"} == set(re.findall(r"1122-\w+", agent("complete", "agent show 1122-a")))
 
 
-def test_the_bar_tells_how_far_the_prompt_is_read() -> None:
+def test_the_bar_tells_how_far_the_prompt_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
     from reapair.agent.log.events import Event
     from reapair.agent.surfaces.console import LiveScreen
 
+    monkeypatch.setenv("TERM", "xterm")  # the bar is not drawn on a dumb terminal
     file = StringIO()
     with LiveScreen(Console(file=file, force_terminal=True, width=60, height=30)) as screen:
         data = {"kind": "prefill", "text": "", "done": 600, "total": 2_000}
