@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from reapair.agent.guided.strategy import choose_strategy
 from reapair.agent.log.conversation import messages_of
 from reapair.agent.log.event_log import Run, RunError, remove
 from reapair.agent.log.events import Event, one_at_a_time
@@ -268,6 +269,7 @@ def _drive(run: Run, request: RunRequest) -> Result:
         own_tools=request.tools,
         open_pull_request=request.open_pull_request,
     )
+    session.guided, session.drives = choose_strategy(settings, request.model)
     _check_tools(session)
     if settings.attempts == 1:
         return _bring_to_end(session, lambda: _invoke(session, request.instruction))
@@ -347,6 +349,7 @@ def _invoke(session: Session, instruction: str | None = None) -> None:
     from langchain_core.runnables.config import var_child_runnable_config
     from langsmith.run_helpers import tracing_context
 
+    from reapair.agent.guided.stages import Stages
     from reapair.agent.loop.graph import build
 
     config = {"configurable": {"thread_id": session.run.id}, "recursion_limit": RECURSION_LIMIT}
@@ -356,7 +359,7 @@ def _invoke(session: Session, instruction: str | None = None) -> None:
     try:
         # LangSmith would upload the state wherever the user's environment turns its tracing on.
         with tracing_context(enabled=False):
-            graph = build(session, checkpointer)
+            graph = build(session, checkpointer, lambda nodes: Stages(session, nodes.prove).nodes)
             begun = bool(session.run.of_kind("environment"))
             if begun:
                 follow_log(graph, config, session)

@@ -61,3 +61,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         require("docker", not problem("docker"), problem("docker"))
     if item.get_closest_marker("llama"):
         require("llama.cpp", find_spec("xllamacpp") is not None, "pip install 'reapair[local]'")
+
+
+@pytest.fixture(autouse=True)
+def _strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pin the loop, which most tests are about; those of guided solving name their strategy."""
+    if request.node.get_closest_marker("guided") is None:
+        monkeypatch.setenv("AGENT_STRATEGY", "loop")

@@ -210,6 +210,8 @@ class Attempts:
             part="attempt",
             spent=self._spent,
             own_tools=whole.own_tools,
+            guided=whole.guided,
+            drives=whole.drives,
         )
         with self._lock:
             self._live[number] = session

@@ -44,7 +44,11 @@ def play(
         model_file, context_tokens=CONTEXT_TOKENS, directory=place / "server"
     ) as server:
         settings = Settings(
-            base_url=server.base_url, api_key=server.api_key, sandbox=kind, max_steps=20
+            base_url=server.base_url,
+            api_key=server.api_key,
+            sandbox=kind,
+            max_steps=20,
+            strategy="loop",  # What the tiny model has learnt.
         )
         return solve(ISSUE.read_text("utf-8"), repository, settings, on_event=on_event)
 

@@ -26,6 +26,12 @@ Kind = Literal[
     "handover",
     "run_finished",
     "instruction",
+    "suspects",
+    "reproduction",
+    "question",
+    "answer",
+    "candidate",
+    "chosen",
     # Live only, never stored:
     "delta",
     "progress",

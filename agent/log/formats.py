@@ -160,6 +160,77 @@ class Instruction(BaseModel):
     text: Text = Field(description="In their words.")
 
 
+class Suspects(BaseModel):
+    """Guided solving: the functions that most likely hold the fault, found without the model."""
+
+    suspects: list[dict[str, Any]] = Field(
+        description="The most likely first: path, name, start, end, score, reasons."
+    )
+    executed: bool = Field(description="Tests were run under the recorder of executed lines.")
+    seconds: float = Field(description="What it took.")
+
+
+class ReproductionFound(BaseModel):
+    """Guided solving: the tests that show the fault, frozen before anything is changed."""
+
+    author: Literal["existing", "named", "issue", "model", "none"] = Field(
+        description="Whose they are: the repository's, named by the user, made of the issue's "
+        "example, written by the model; none: there are none."
+    )
+    tests: list[Text] = Field(description="Ids of the tests that have to pass.")
+    files: dict[str, Text] = Field(description="Test files of ours, by path.")
+    failure: Text = Field(description="What the first of them says on the untouched code.")
+    why: Text = Field(description="Why these, or why none: one sentence for people.")
+
+
+class Question(BaseModel):
+    """Guided solving: a bounded question is about to be asked."""
+
+    number: int = Field(description="From 1.")
+    stage: Literal["reproduce", "repair"] = Field(description="What it is for.")
+    sites: list[Text] = Field(description="The functions it is about, as `path:line name`.")
+    messages: list[dict[str, Any]] = Field(description="All of it, as it is sent.")
+    sample: int = Field(description="Which answer to these messages is drawn, from 0.")
+    follows: int | None = Field(
+        None, description="Number of the question whose candidate did not hold."
+    )
+
+
+class QuestionAnswered(_Answered):
+    """Guided solving: the answer to a question; it is no part of a conversation."""
+
+    number: int = Field(description="Of the question.")
+    content: Text = Field(description="What it said.")
+    reasoning: Text = Field(description="What it thought.")
+
+
+class CandidateTried(BaseModel):
+    """Guided solving: a change made of an answer, and what tests say of it."""
+
+    number: int = Field(description="From 1.")
+    question: int = Field(description="Number of the question.")
+    sites: list[Text] = Field(description="The functions that were asked about.")
+    status: Literal["passes", "better", "fails", "breaks", "unchanged", "duplicate", "no_code"] = (
+        Field(
+            description="All wanted tests pass; some do; none does; others break; the code is as "
+            "it was; it was tried before; nothing in the answer fits the file."
+        )
+    )
+    fixed: int = Field(description="How many of the wanted tests pass.")
+    wanted: int = Field(description="How many there are.")
+    broken: list[Text] = Field(description="Tests that passed before, some of them.")
+    failure: Text = Field(description="What the first failing test says.")
+    diff: Text = Field(description="The change, for people.")
+    seconds: float = Field(description="What the tests took.")
+
+
+class Chosen(BaseModel):
+    """Guided solving: a candidate goes to the proof; without a number, none does."""
+
+    candidate: int | None = Field(description="Its number.")
+    why: Text = Field(description="One sentence for people.")
+
+
 MODELS: dict[str, type[BaseModel]] = {
     "run_started": RunStarted,
     "snapshot": SnapshotTaken,
@@ -176,5 +247,11 @@ MODELS: dict[str, type[BaseModel]] = {
     "handover": Handover,
     "run_finished": RunFinished,
     "instruction": Instruction,
+    "suspects": Suspects,
+    "reproduction": ReproductionFound,
+    "question": Question,
+    "answer": QuestionAnswered,
+    "candidate": CandidateTried,
+    "chosen": Chosen,
 }
 """The stored kinds, in the order of a run."""

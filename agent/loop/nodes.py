@@ -52,7 +52,8 @@ class Nodes:
     def prepare(self, state: State) -> State:  # noqa: ARG002
         """Say what the run stands on; `Session.open` has made it while the graph was loaded."""
         self._run.append("environment", **self._session.workspace.prepared.facts)
-        return {"step": 0, "bad": 0, "wire": 0, "proofs": 0}
+        first = "localise" if self._session.guided else "think"
+        return {"next": first, "step": 0, "bad": 0, "wire": 0, "proofs": 0}
 
     def think(self, state: State) -> State:
         """Send one request; only a clean answer enters the history."""
@@ -143,7 +144,7 @@ class Nodes:
             workspace.replace()  # What was recorded last stands.
         patch = workspace.recorded_patch()
         repeated = state["proofs"] > 0 and session.evidence(patch) is not None
-        evidence = self._prove(patch, step)
+        evidence = self.prove(patch, step)
         proofs = state["proofs"] + 1
         submission = state.get("submission")
         if submission is None:
@@ -157,7 +158,7 @@ class Nodes:
             return {"next": "think", "proofs": proofs, "submission": None}
         return {"next": "finish", "proofs": proofs, "exit_reason": ExitReason.SUBMITTED.value}
 
-    def _prove(self, patch: bytes, step: int) -> Evidence:
+    def prove(self, patch: bytes, step: int) -> Evidence:
         """Return the evidence for a patch; one that was proved last time is not proved again."""
         session, workspace = self._session, self._session.workspace
         if evidence := session.evidence(patch):
@@ -195,6 +196,7 @@ class Nodes:
                 repository_map=repository_map.text(self._session.issue, self._budget.map_tokens)
                 if repository_map
                 else "",
+                known=state.get("known", ""),
             )
             return [
                 opening(self._session.prompts, self._session.tools.names),

@@ -42,7 +42,8 @@ class Session:
     `issue` is the text to solve; `started` is on the monotonic clock. Where several attempts are
     made, `part` says whether this is one of them or the choice between them, and `spent` returns
     the tokens that all of them have used; `superseded` says that another one has won. `own_tools`
-    are the user's, offered after the profile's.
+    are the user's, offered after the profile's. `guided` says that guided solving comes
+    before the loop, `drives` that the model makes tool calls, so that it can be left to decide.
     """
 
     run: Run
@@ -57,6 +58,8 @@ class Session:
     superseded: bool = False
     own_tools: Sequence[Tool[Any]] = ()
     open_pull_request: OpenPullRequest | None = None
+    guided: bool = False
+    drives: bool = True
 
     def __post_init__(self) -> None:
         self._cache = self.model if isinstance(self.model, CachingModel) else None
@@ -110,7 +113,7 @@ class Session:
 
     def _read_ahead(self) -> None:
         """Let the server read what is known of the prompt while the sandbox is made."""
-        if self.part != "choice" and self._cache:
+        if self.drives and self.part != "choice" and self._cache:
             messages = self.history.messages or [opening(self.prompts, self.tools.names)]
             saved = self._saved_as if self.history.messages else None
             self._cache.read_ahead(messages, self.tools.schemas, saved)
@@ -196,7 +199,7 @@ class Session:
             (event.data["usage"]["prompt_tokens"] or 0)
             + (event.data["usage"]["completion_tokens"] or 0)
             for event in self.run.events[turn_start(self.run.events) :]
-            if event.kind in ("response", "discarded")
+            if event.kind in ("response", "discarded", "answer")
         )
 
     def evidence(self, patch: bytes) -> Evidence | None:
@@ -210,7 +213,7 @@ class Session:
         """Add up what all requests of the run cost."""
         totals = Totals()
         for event in self.run.events:
-            if event.kind in ("response", "discarded"):
+            if event.kind in ("response", "discarded", "answer"):
                 totals.add(event.data["usage"])
         return totals
 

@@ -11,8 +11,9 @@ class State(TypedDict, total=False):
     `next` is the node to go to, `step` counts finished steps. `bad` counts the bad answers in a
     row, `wire` those that were no fault of the model's. `options` and `feedback` belong to the
     request to come; `submission` is the id of the call that submitted, until its proof is
-    answered; `proofs` counts proofs. `seen` is how much of the log the checkpoint knows: events
-    beyond it were written by a node that did not come to its end.
+    answered; `proofs` counts proofs. `known` is what the first message says of an earlier try.
+    `seen` is how much of the log the checkpoint knows: events beyond it were written by a node that
+    did not come to its end.
     """
 
     next: str
@@ -23,6 +24,7 @@ class State(TypedDict, total=False):
     feedback: str | None
     submission: str | None
     proofs: int
+    known: str
     summary: str
     exit_reason: str
     error: str

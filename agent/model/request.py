@@ -92,7 +92,7 @@ def body(
     budget = min(thinking_budget(server, options), limit // 2) if options.thinking else None
     request = {
         **prompt(server, messages, tools, thinking=options.thinking, rendering=rendering),
-        "temperature": settings.temperature,
+        "temperature": settings.temperature if options.temperature is None else options.temperature,
         "top_p": settings.top_p,
         "max_tokens": limit,
         "seed": seed,

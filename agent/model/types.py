@@ -95,7 +95,8 @@ class RequestOptions:
 
     `retry` counts how often this same prefix was sampled before: seed and temperature move with it.
     `thinking_tokens` caps the reasoning where the server can; None takes the model's setting.
-    `rescue` takes calls out of the text that they were left in.
+    `rescue` takes calls out of the text that they were left in. `temperature` replaces the model's
+    own.
     """
 
     retry: int = 0
@@ -105,6 +106,7 @@ class RequestOptions:
     max_tokens: int | None = None
     thinking_tokens: int | None = None
     rescue: bool = True
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

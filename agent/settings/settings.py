@@ -11,6 +11,7 @@ from typing import Literal, Self
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+Strategy = Literal["auto", "guided", "loop"]
 SandboxKind = Literal["auto", "docker", "podman", "bubblewrap", "none"]
 
 
@@ -70,6 +71,19 @@ class Settings(BaseSettings):
 
     test_command: str | None = None
     """Runs the whole suite; None finds the runner by itself."""
+
+    strategy: Strategy = "auto"
+    """`guided`: the program finds the place and the test, the model only writes the change; `loop`:
+    the model decides, with tools; `auto`: the first where it fits, then the second."""
+
+    samples: int = Field(default=8, ge=1, le=32)
+    """Guided: answers drawn at most for one function."""
+
+    repairs: int = Field(default=2, ge=0, le=8)
+    """Guided: further tries at a function with the output of the test that still fails."""
+
+    without: list[Literal["execution", "reproduction", "values"]] = []
+    """Guided: parts to leave out, to measure what they are worth."""
 
     attempts: int = Field(default=1, ge=1, le=16)
     """Attempts at the issue, as many at once as the server can hold; the best proved one counts."""

@@ -30,9 +30,17 @@ class RepositoryMap:
         from reapair.tools.code.map import repository_map
 
         try:
-            return repository_map(self._files.result(), issue, tokens)
+            return repository_map(self.files, issue, tokens)
         except Exception:  # A run does without a map; it must not end for want of one.
             return ""
+
+    @property
+    def files(self) -> Mapping[str, Indexed]:
+        """The index of the snapshot's files; empty when none could be made."""
+        try:
+            return self._files.result()
+        except Exception:
+            return {}
 
     def _read(self) -> None:
         try:

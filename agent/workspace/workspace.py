@@ -209,15 +209,15 @@ class Workspace:
         self._run.write(file.name, json.dumps(asdict(report)).encode())
         return report
 
-    def baseline(self) -> TestReport | None:
-        """Wait for the baseline; None when it could not be run at all."""
+    def baseline(self, seconds: float | None = None) -> TestReport | None:
+        """Wait for the baseline; None when it could not be run at all, or not in the time given."""
         if self._whole:
-            return self._whole.baseline()
+            return self._whole.baseline(seconds)
         if self._baseline is None:
             return None
         try:
-            return self._baseline.result()
-        except SandboxError:
+            return self._baseline.result(seconds)
+        except (SandboxError, TimeoutError):
             return None
 
     def suite_of(self, snapshot: Snapshot) -> TestReport:

@@ -17,7 +17,7 @@ from support.tasks import Task, own_tasks, script, turn
 
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if not name.startswith(("AGENT_", "OPENAI_"))
-}
+} | {"AGENT_STRATEGY": "loop"}
 
 
 def agent(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:

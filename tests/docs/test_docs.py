@@ -66,6 +66,7 @@ class Place:
         self.variables = {
             "AGENT_BASE_URL": self.server.base_url,
             "AGENT_SANDBOX": "none",
+            "AGENT_STRATEGY": "loop",
             "AGENT_TEST_COMMAND": FAST,
             "HOME": str(directory / "home"),
             "XDG_STATE_HOME": str(directory / "state"),

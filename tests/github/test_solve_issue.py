@@ -23,7 +23,8 @@ HELD = ("AGENT_", "OPENAI_", "GITHUB_", "GH_", "ACTIONS_")
 def agent(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(HELD)}
     command = [sys.executable, "-P", "-m", "reapair", *arguments]
-    environment = clean | {"XDG_STATE_HOME": str(cwd.parent / "state")} | variables
+    ours = {"XDG_STATE_HOME": str(cwd.parent / "state"), "AGENT_STRATEGY": "loop"}
+    environment = clean | ours | variables
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=240
     )

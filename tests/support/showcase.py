@@ -85,7 +85,8 @@ def environment(state: Path, **variables: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("AGENT_", "OPENAI_")) and name not in ("NO_COLOR", "FORCE_COLOR")
     }
-    return kept | {"XDG_STATE_HOME": str(state), "TERM": "xterm-256color", **variables}
+    ours = {"XDG_STATE_HOME": str(state), "TERM": "xterm-256color", "AGENT_STRATEGY": "loop"}
+    return kept | ours | variables
 
 
 def solved(directory: Path, *options: str, attempts: int = 1) -> Path:

@@ -50,6 +50,13 @@ def solve(
     base_url: BaseUrl = None,
     model: ModelName = None,
     api_key: ApiKey = None,
+    strategy: Annotated[Text, typer.Option(help="auto, guided or loop.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Guided: answers at most for one function.")
+    ] = None,
+    repairs: Annotated[
+        int | None, typer.Option(help="Guided: tries more with the failing output.")
+    ] = None,
     attempts: Annotated[int | None, typer.Option(help="Attempts; the best is taken.")] = None,
     tools: Annotated[Text, typer.Option(help="standard, swe-smith or bash.")] = None,
     early_stop: Annotated[
@@ -95,6 +102,9 @@ def solve(
         "base_url": base_url,
         "model": model,
         "api_key": api_key,
+        "strategy": strategy,
+        "samples": samples,
+        "repairs": repairs,
         "attempts": attempts,
         "tools": tools,
         "early_stop": early_stop,

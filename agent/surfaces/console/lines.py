@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal, Self
 
+from reapair.agent.words import guided_words as guided
 from reapair.agent.words import run_words as words
 from reapair.agent.words.terminal_safe import clean, one_line
 
@@ -156,6 +157,23 @@ class Screen:
         if self._level == "verbose":
             for line in data["content"].strip().split("\n")[1:6]:
                 self._line(f"     {line}", "dim", fit=True)
+
+    def _on_suspects(self, event: Event) -> None:
+        self._prose(guided.suspects(event.data))
+
+    def _on_reproduction(self, event: Event) -> None:
+        self._prose(guided.tests(event.data))
+
+    def _on_candidate(self, event: Event) -> None:
+        self._prose(guided.candidate(event.data))
+
+    def _on_chosen(self, event: Event) -> None:
+        self._prose(event.data["why"], "dim")
+
+    def _on_answer(self, event: Event) -> None:
+        if self._level == "verbose":
+            self._prose(one_line(event.data["content"], 300), "italic dim")
+            self.tokens(event)
 
     def _on_verification(self, event: Event) -> None:
         if event.data.get("choice"):

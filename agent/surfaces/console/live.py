@@ -149,7 +149,7 @@ class LiveScreen(Screen):
             work.phase = "reading the prompt" if prefill else _DOING.get(data["kind"], work.phase)
             return
         work.read = None
-        if event.kind in ("response", "discarded"):
+        if event.kind in ("response", "discarded", "answer"):
             _add(work, data["usage"])
         if event.kind == "run_finished":
             work.over = True
@@ -249,7 +249,7 @@ def show_run(directory: Path, shown_as: str, *, tokens: bool, as_json: bool) -> 
             print_json(event)
         elif not tokens:
             screen.show(event)
-        elif event.kind in ("response", "discarded", "compaction"):
+        elif event.kind in ("response", "discarded", "answer", "compaction"):
             screen.tokens(event)
         if event.kind == "run_finished":
             result = Result.model_validate(event.data["result"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from reapair.agent.surfaces.report.charts import Series, stacked
+from reapair.agent.words import guided_words as guided
 from reapair.agent.words import run_words as words
 
 if TYPE_CHECKING:
@@ -154,6 +155,41 @@ class _Teller:
         data = event.data
         said = f"Room made in the context ({data['reason']}): {data['before']} to {data['after']}"
         self._add(event, "note", f"{said} tokens")
+
+    def _on_suspects(self, event: Event) -> None:
+        for number, row in enumerate(event.data["suspects"], 1):
+            self._add(event, "note", f"Suspect {number}: {guided.suspect(row)}")
+
+    def _on_reproduction(self, event: Event) -> None:
+        self._add(event, "note", guided.tests(event.data).capitalize())
+
+    def _on_question(self, event: Event) -> None:
+        self._asked = event.ts
+        title = f"Question {event.data['number']}: {', '.join(event.data['sites'])}"
+        self._add(event, "told", title, content=self._clip(event.data["messages"][-1]["content"]))
+
+    def _on_answer(self, event: Event) -> None:
+        data = event.data
+        entry = self._add(
+            event,
+            "told",
+            f"Answer {data['number']}",
+            reasoning=self._clip(data["reasoning"]),
+            content=self._clip(data["content"]),
+            usage=data["usage"],
+            seconds=event.ts - self._asked,
+        )
+        entry.step = data["number"]
+        self._asked = event.ts
+
+    def _on_candidate(self, event: Event) -> None:
+        said = guided.candidate(event.data).capitalize()
+        content = "\n\n".join(part for part in (event.data["diff"], event.data["failure"]) if part)
+        kind = "told" if content else "note"
+        self._add(event, kind, said, content=self._clip(content))
+
+    def _on_chosen(self, event: Event) -> None:
+        self._add(event, "note", event.data["why"].capitalize())
 
     def _on_verification(self, event: Event) -> None:
         if event.data.get("choice"):

@@ -1,0 +1,1 @@
+"""Guided solving: the program decides what to do, the model only what to write."""

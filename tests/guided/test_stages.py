@@ -1,0 +1,205 @@
+"""Guided solving from end to end: real git, sandbox and tests; only the model is scripted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reapair.agent.log.event_log import read_events
+from reapair.agent.result import ExitReason, Result, Verdict
+from reapair.agent.settings.settings import Settings
+from reapair.agent.solve import solve
+from support.proved import FAST
+from support.repositories import make_repository
+from support.scripted_server import ScriptedServer
+
+pytestmark = [pytest.mark.guided, pytest.mark.slow]
+
+PRICES = '''"""Prices of a shop."""
+
+TAX = 0.2
+
+
+def with_tax(price):
+    """Return a price with tax."""
+    return round(price * (1 + TAX), 2)
+
+
+class Basket:
+    def __init__(self):
+        self.prices = []
+
+    def add(self, price):
+        self.prices.append(price)
+
+    def total(self):
+        """Return the sum of all prices with tax."""
+        return sum(with_tax(price) for price in self.prices[1:])
+
+    def count(self):
+        return len(self.prices)
+'''
+
+PASSING = """from prices import Basket, with_tax
+
+
+def test_tax():
+    assert with_tax(10) == 12
+
+
+def test_count():
+    basket = Basket()
+    basket.add(1)
+    assert basket.count() == 1
+
+
+def test_nothing():
+    assert Basket().total() == 0
+"""
+
+FAILING = """
+
+def test_total():
+    basket = Basket()
+    basket.add(10)
+    basket.add(20)
+    assert basket.total() == 36
+"""
+
+ISSUE = "The total of a basket is too small: `Basket.total` seems to forget a price."
+RIGHT = """The first price is left out.
+
+```python
+def total(self):
+    return sum(with_tax(price) for price in self.prices)
+```
+"""
+WRONG = """A price is counted twice.
+
+```python
+def total(self):
+    return sum(with_tax(price) for price in self.prices[:-1])
+```
+"""
+
+
+def repository(tmp_path: Path, tests: str = PASSING + FAILING) -> Path:
+    return make_repository(tmp_path / "shop", {"prices.py": PRICES, "test_prices.py": tests})
+
+
+def run(
+    tmp_path: Path, turns: Any, issue: str = ISSUE, place: Path | None = None, **settings: Any
+) -> tuple[Result, ScriptedServer]:
+    with ScriptedServer(turns, model=settings.pop("model", "qwen-tiny")) as server:
+        chosen = Settings(
+            base_url=server.base_url, runs=tmp_path / "runs", branch=False, sandbox="none",
+            test_command=FAST,
+            **{"strategy": "guided", **settings},
+        )  # fmt: skip
+        return solve(issue, place or repository(tmp_path), chosen), server
+
+
+def events(result: Result, kind: str) -> list[dict[str, Any]]:
+    assert result.directory
+    return [event.data for event in read_events(result.directory) if event.kind == kind]
+
+
+def say(text: str) -> dict[str, Any]:
+    return {"content": text}
+
+
+def test_one_right_answer_is_proved_with_one_request(tmp_path: Path) -> None:
+    result, server = run(tmp_path, [say(RIGHT)])
+    assert result.verdict is Verdict.PROVED
+    assert result.exit_reason is ExitReason.SUBMITTED
+    assert len(server.chats) == 1
+    [shown] = result.evidence.reproduction
+    assert (shown.test, shown.author) == ("test_prices.py::test_total", "existing")
+    suspects = events(result, "suspects")[0]["suspects"]
+    assert (suspects[0]["path"], suspects[0]["name"]) == ("prices.py", "Basket.total")
+    asked = server.chats[0]["messages"][-1]["content"]
+    assert "class Basket:" in asked
+    assert "assert basket.total() == 36" in asked
+    assert "returned 24" in asked
+    assert not server.chats[0].get("tools")
+
+
+def test_a_failing_candidate_is_asked_about_again_with_its_output(tmp_path: Path) -> None:
+    result, server = run(tmp_path, [say(WRONG), say(RIGHT)])
+    assert result.verdict is Verdict.PROVED
+    again = server.chats[1]["messages"]
+    assert [message["role"] for message in again] == ["system", "user", "assistant", "user"]
+    assert "assert 12" in again[-1]["content"]
+    assert [c["status"] for c in events(result, "candidate")] == ["fails", "passes"]
+
+
+def test_the_issues_own_example_shows_the_fault(tmp_path: Path) -> None:
+    issue = (
+        "Tax is forgotten for a basket:\n\n```python\nfrom prices import Basket\n"
+        "basket = Basket()\nbasket.add(10)\nbasket.total()  # should be 12.0\n```\n"
+    )
+    place = repository(tmp_path, PASSING)
+    result, server = run(tmp_path, [say(RIGHT)], issue, place)
+    assert events(result, "reproduction")[0]["author"] == "issue"
+    assert [c["status"] for c in events(result, "candidate")] == ["passes"]
+    assert events(result, "suspects")[0]["executed"]
+    assert len(server.chats) == 1
+    assert result.verdict in (Verdict.PROVED, Verdict.REGRESSION_FREE)
+    assert "test_issue_example" not in result.patch
+
+
+TEST = """```python
+from prices import Basket
+
+
+def test_issue_reproduction():
+    basket = Basket()
+    basket.add(10)
+    assert basket.total() == 12
+```"""
+
+
+def test_a_test_is_asked_for_once_and_frozen_before_the_change(tmp_path: Path) -> None:
+    result, server = run(tmp_path, [say(TEST), say(RIGHT)], place=repository(tmp_path, PASSING))
+    [found] = events(result, "reproduction")
+    assert (found["author"], len(server.chats)) == ("model", 2)
+    assert result.files == ["prices.py", "test_issue_reproduction.py"]
+    assert result.evidence.reproduction
+    kinds = [e.kind for e in read_events(result.directory) if e.kind in ("tree", "candidate")]
+    assert kinds[0] == "tree"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```python\ndef test_issue_reproduction():\n    assert nothing()\n```",
+        "```python\nfrom prices import Bag\n\n\ndef test_it():\n    assert Bag()\n```",
+        "```python\ndef test_it():\n    assert True\n```",
+        "I can't.",
+    ],
+)
+def test_a_test_that_fails_for_another_reason_is_not_taken(tmp_path: Path, text: str) -> None:
+    turns = [say(text), say(RIGHT)]
+    result, _ = run(tmp_path, turns, place=repository(tmp_path, PASSING), samples=1, repairs=0)
+    assert events(result, "reproduction")[0]["author"] == "none"
+    assert result.verdict is Verdict.REGRESSION_FREE
+
+
+def test_a_model_that_can_do_nothing_ends_soon_with_what_was_found(tmp_path: Path) -> None:
+    answers = [say("unchanged"), say("No idea."), say("```python\ndef nothing(\n```")]
+    result, server = run(tmp_path, answers * 9, samples=2, repairs=1)
+    assert (result.verdict, result.exit_reason) == (Verdict.EMPTY, ExitReason.NO_SUBMIT)
+    assert len(server.chats) == 7
+    assert {c["status"] for c in events(result, "candidate")} == {"unchanged", "no_code"}
+    assert events(result, "chosen") == [
+        {"candidate": None, "why": "no candidate passes the tests that show the fault."}
+    ]
+
+
+def test_the_same_change_is_tried_once(tmp_path: Path) -> None:
+    other = WRONG.replace("    return", "    # Again.\n    return")
+    turns = [say(WRONG), say(other), say(RIGHT)]
+    result, _ = run(tmp_path, turns, repairs=2)
+    assert [c["status"] for c in events(result, "candidate")][:2] == ["fails", "duplicate"]
