@@ -6,14 +6,17 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from reapair.agent.model import advice, counting, request
 from reapair.agent.model.capacity import capacity
+from reapair.agent.model.control_tokens import ControlTokens
 from reapair.agent.model.exchange import Exchange
 from reapair.agent.model.prompt_cache import Ahead
 from reapair.agent.model.reply import StreamReader
 from reapair.agent.model.servers import configured_context, detect
+from reapair.agent.model.special_strings import special_strings
 from reapair.agent.model.types import (
     Answer,
     Capacity,
@@ -67,7 +70,8 @@ class Client:
         self._headers = dict(headers or {})
         self._exchange = Exchange(server, api_key, self._headers, idle_seconds)
         self._counter = counting.Counter(server)
-        self._rendering = request.Rendering(request.render)
+        self._control: ControlTokens | None = None
+        self._rendering: request.Rendering | None = None
         self._asked_settings = self._asked_again = False
         self._before: Usage | None = None
         self._streams, self._stream_failed = True, False
@@ -129,7 +133,7 @@ class Client:
                         self._overrides["id_slot"] = slot
                 if saved and slot is not None:
                     ahead.restore(slot, saved)
-                ahead.read(messages, tools, slot, self._told.set)
+                ahead.read(messages, tools, slot, self._render, self._told.set)
             finally:
                 self._told.set()
 
@@ -184,13 +188,15 @@ class Client:
             max_tokens=self._max_tokens,
             seed=self._seed,
             overrides=self._overrides,
-            rendering=self._rendering,
+            rendering=self._render,
         )
         # For servers that have no limit of their own on thinking, or were started without it.
         longest = 6.0 * request.thinking_budget(self._server, options)
         for _ in range(len(request.OPTIONAL_FIELDS) + 1):
             reader = StreamReader(on_progress, longest)
-            answer = self._exchange.send(body, messages, tools, reader, rescue=options.rescue)
+            answer = self._exchange.send(
+                body, messages, tools, reader, rescue=options.rescue, control=self._broken_up
+            )
             if not self._amended(body, answer):
                 break
         self._note_stream(answer.outcome, streamed=options.stream)
@@ -206,7 +212,23 @@ class Client:
 
     def count(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
         """Return the prompt's size in tokens: the server's count, else a calibrated estimate."""
-        return self._counter.count(self._exchange.connection, messages, tools)
+        return self._counter.count(self._exchange.connection, messages, tools, self._render)
+
+    @property
+    def _broken_up(self) -> ControlTokens:
+        """The control strings of the model; the server is asked once which they are."""
+        if self._control is None:
+            special = special_strings(
+                self._server, self._api_key, self._headers, self._exchange.hangup
+            )
+            self._control = ControlTokens(special)
+        return self._control
+
+    @property
+    def _render(self) -> request.Rendering:
+        if self._rendering is None:
+            self._rendering = request.Rendering(partial(request.render, control=self._broken_up))
+        return self._rendering
 
     def cancel(self) -> None:
         """Close the connection of the request under way, from any thread."""
@@ -268,7 +290,9 @@ class Client:
         """Ask Ollama once for the context that is set for the model itself."""
         if not self._asked_settings:
             self._asked_settings = True
-            size = configured_context(self._server, self._api_key, self._headers)
+            size = configured_context(
+                self._server, self._api_key, self._headers, self._exchange.hangup
+            )
             self._server = replace(self._server, context_tokens=size)
 
     def _learn_context(self) -> None:
@@ -282,4 +306,5 @@ class Client:
                 api_key=self._api_key,
                 model=self._server.model,
                 headers=self._headers,
+                hangup=self._exchange.hangup,
             )

@@ -11,7 +11,7 @@ from reapair.agent.model.connection import server_root
 from reapair.agent.model.limits import parse_json
 from reapair.agent.model.per_message_cache import PerMessage
 from reapair.agent.model.reply import Reply
-from reapair.agent.model.request import prompt
+from reapair.agent.model.request import Rendering, prompt
 from reapair.agent.model.types import Message, Server, Usage
 
 if TYPE_CHECKING:
@@ -41,10 +41,11 @@ class Counter:
         connection: openai.OpenAI,
         messages: Sequence[Message],
         tools: Sequence[dict[str, Any]],
+        rendering: Rendering,
     ) -> int:
         """Return the size of the prompt in tokens."""
         if self._server_counts:
-            counted = self._ask(connection, messages, tools)
+            counted = self._ask(connection, messages, tools, rendering)
             if counted is not None:
                 return counted
         return self.estimate(messages, tools)
@@ -91,11 +92,12 @@ class Counter:
         connection: openai.OpenAI,
         messages: Sequence[Message],
         tools: Sequence[dict[str, Any]],
+        rendering: Rendering,
     ) -> int | None:
         import httpx2
         import openai
 
-        body = prompt(self._server, messages, tools, thinking=True)
+        body = prompt(self._server, messages, tools, thinking=True, rendering=rendering)
         if self._server.kind == "vllm":
             path, key = f"{server_root(self._server.base_url)}/tokenize", "count"
             body["add_generation_prompt"] = True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from reapair.agent.model import counting
 from reapair.agent.model.connection import Hangup, http_client
+from reapair.agent.model.control_tokens import ControlTokens
 from reapair.agent.model.event_stream import ServerError
 from reapair.agent.model.limits import parse_json
 from reapair.agent.model.outcomes import classify
@@ -60,6 +61,7 @@ class Exchange:
         reader: StreamReader,
         *,
         rescue: bool,
+        control: ControlTokens,
     ) -> Answer:
         """Send a request and classify what comes back. Never raises for what a server does."""
         import httpx2
@@ -68,7 +70,8 @@ class Exchange:
         try:
             with self.hangup.after(6 * self._idle_seconds):
                 reply = self._post(body, reader)
-            answer = classify(reply, messages, tools, counting.usage(reply), rescue=rescue)
+            usage = counting.usage(reply)
+            answer = classify(reply, messages, tools, usage, rescue=rescue, control=control)
         except ServerError as error:
             answer = _failed(None, error.error, self._server.kind)
         except openai.APIStatusError as error:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from reapair.agent.model.call_assembly import RawCall
+from reapair.agent.model.control_tokens import ANY_FAMILY, ControlTokens
 from reapair.agent.model.limits import CALLS
 from reapair.agent.model.reply import Reply
 from reapair.agent.model.salvage import salvage
@@ -32,10 +33,12 @@ def classify(
     usage: Usage,
     *,
     rescue: bool = True,
+    control: ControlTokens = ANY_FAMILY,
 ) -> Answer:
     """Return the classified answer for a reply that came with status 200.
 
-    With `rescue`, calls that stand in the text are taken from there.
+    With `rescue`, calls that stand in the text are taken from there. `control` broke up what the
+    model was given to read.
     """
     content, reasoning = _separate(reply)
     answer = Answer(
@@ -54,7 +57,7 @@ def classify(
         salvaged = True
     if calls:
         answer = replace(answer, content=content, reasoning=reasoning, salvaged=salvaged)
-        return _with_calls(answer, calls, tools, f"call_{len(messages)}")
+        return _with_calls(answer, calls, tools, f"call_{len(messages)}", control)
     return _without_calls(answer)
 
 
@@ -117,7 +120,11 @@ def _salvaged(
 
 
 def _with_calls(
-    answer: Answer, raw: Sequence[RawCall], tools: Sequence[dict[str, Any]], id_prefix: str
+    answer: Answer,
+    raw: Sequence[RawCall],
+    tools: Sequence[dict[str, Any]],
+    id_prefix: str,
+    control: ControlTokens,
 ) -> Answer:
     checked: list[CheckedCall] = []
     taken: set[str] = set()
@@ -127,7 +134,7 @@ def _with_calls(
             call_id = f"{id_prefix}_{number}"
         taken.add(call_id)
         try:
-            checked.append(check(call, tools, call_id))
+            checked.append(check(call, tools, call_id, control))
         except MalformedArguments as error:
             detail = f"{call.name or 'a call'}: {error}"
             return replace(answer, outcome=Outcome.FORMAT_ERROR, detail=detail)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from reapair.agent.model.connection import Hangup, brief_client, http_client, server_root
 from reapair.agent.model.limits import parse_json
-from reapair.agent.model.request import prompt
+from reapair.agent.model.request import Rendering, prompt
 
 if TYPE_CHECKING:
     import httpx2
@@ -63,6 +63,7 @@ class Ahead:
         messages: Sequence[Message],
         tools: Sequence[dict[str, Any]],
         slot: int | None,
+        rendering: Rendering | None = None,
         on_sent: Callable[[], None] = lambda: None,
     ) -> None:
         """Have the server read the start of every request that begins with these messages.
@@ -70,6 +71,7 @@ class Ahead:
         Args:
             messages, tools: as in a chat request.
             slot: of llama.cpp.
+            rendering: as for the chat requests.
             on_sent: called when the server has been told; to read can take it minutes.
         """
 
@@ -81,7 +83,7 @@ class Ahead:
             # What does not depend on the words of the next message is the part that stays.
             bodies = [
                 prompt(self._server, [*messages, {"role": "user", "content": word}], tools,
-                       thinking=True)
+                       thinking=True, rendering=rendering)
                 for word in ("x", "Y")
             ]  # fmt: skip
             request: dict[str, Any] = {"model": self._server.model}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reapair.agent.model import control_tokens as control
+from reapair.agent.model.control_tokens import ANY_FAMILY, ControlTokens
 from reapair.agent.model.per_message_cache import PerMessage
 from reapair.agent.model.toolcalls import safe_id, safe_name
 from reapair.agent.model.types import Message, RequestOptions, Server
@@ -139,7 +139,7 @@ def prompt(
     return request
 
 
-def render(message: Message) -> Message:
+def render(message: Message, control: ControlTokens = ANY_FAMILY) -> Message:
     """Return a message as it is sent.
 
     Untrusted text is encoded, the model's own text shielded, and nothing is left in it that a
@@ -161,7 +161,11 @@ def render(message: Message) -> Message:
         rendered["reasoning"] = rendered["reasoning_content"]
     if calls := rendered.get("tool_calls"):
         rendered["tool_calls"] = [
-            {**call, "id": safe_id(call["id"]), "function": _safe_function(call["function"])}
+            {
+                **call,
+                "id": safe_id(call["id"]),
+                "function": _safe(call["function"], control),
+            }
             for call in calls
         ]
     return rendered
@@ -234,7 +238,7 @@ def _text(content: Any) -> str:
     return str(content or "").encode("utf-8", "replace").decode()
 
 
-def _safe_function(function: dict[str, Any]) -> dict[str, Any]:
+def _safe(function: dict[str, Any], control: ControlTokens) -> dict[str, Any]:
     if (name := safe_name(function["name"])) != function["name"]:
         function = {**function, "name": name}
     try:

@@ -54,10 +54,14 @@ def probe(
     api_key: str | None,
     headers: Mapping[str, str] | None = None,
     seconds: float = SECONDS,
+    hangup: Hangup | None = None,
 ) -> Iterator[Probe]:
-    """Yield a probe of the server at `base_url` that takes so many seconds in all."""
+    """Yield a probe of the server at `base_url` that takes so many seconds in all.
+
+    With `hangup`, another thread can end it before.
+    """
     sent = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    hangup = Hangup()
+    hangup = hangup or Hangup()
     with brief_client(base_url, seconds, hangup, headers=sent | dict(headers or {})) as client:
         yield Probe(base_url, client, hangup)
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
-from reapair.agent.model.connection import api_root
+from reapair.agent.model.connection import Hangup, api_root
 from reapair.agent.model.request import is_known
 from reapair.agent.model.server_probe import (
     SECONDS,
@@ -35,6 +35,7 @@ def detect(
     model: str | None = None,
     timeout: float = SECONDS,
     headers: Mapping[str, str] | None = None,
+    hangup: Hangup | None = None,
 ) -> Server:
     """Look at the server behind `base_url` and return what it is.
 
@@ -44,6 +45,7 @@ def detect(
         model: the model to use; None takes the only one, or the only one that is loaded.
         timeout: seconds for all that is asked.
         headers: sent beside ours.
+        hangup: ends it from another thread.
 
     Raises:
         NothingThere, NotAModelServer: the address is wrong, or the server is not running.
@@ -52,7 +54,7 @@ def detect(
         ModelError: the model is not there, or the choice is open.
     """
     address = api_root(base_url)
-    with probe(address, api_key, headers, timeout) as asked:
+    with probe(address, api_key, headers, timeout, hangup) as asked:
         models = _models(asked, model)
         kind, version, facts = _kind(asked, models)
         name = _choose(asked, kind, models, facts, model)
@@ -111,7 +113,7 @@ def is_ready(server: Server, timeout: float = SECONDS) -> bool:
 
 
 def configured_context(
-    server: Server, api_key: str | None, headers: Mapping[str, str] | None = None
+    server: Server, api_key: str | None, headers: Mapping[str, str] | None, hangup: Hangup
 ) -> int | None:
     """Return the context that a model of Ollama's has by its own settings, before it is loaded.
 
@@ -119,7 +121,7 @@ def configured_context(
     """
     with (
         contextlib.suppress(NothingThere),
-        probe(server.base_url, api_key, headers) as asked,
+        probe(server.base_url, api_key, headers, hangup=hangup) as asked,
     ):
         shown = asked.post(f"{asked.root}/api/show", {"model": server.model}).dict()
         if found := re.search(r"^num_ctx\s+(\d+)", str(shown.get("parameters")), re.MULTILINE):

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reapair.agent.model import control_tokens as control
 from reapair.agent.model.call_assembly import RawCall
+from reapair.agent.model.control_tokens import ANY_FAMILY, ControlTokens
 from reapair.agent.model.types import ToolCall
 
 # What models trained on other harnesses call the same things.
@@ -53,7 +53,12 @@ class CheckedCall:
     stored: dict[str, Any]
 
 
-def check(raw: RawCall, tools: Sequence[dict[str, Any]], call_id: str) -> CheckedCall:
+def check(
+    raw: RawCall,
+    tools: Sequence[dict[str, Any]],
+    call_id: str,
+    control: ControlTokens = ANY_FAMILY,
+) -> CheckedCall:
     """Check a raw call against the tools offered and repair what is surely meant.
 
     An unknown tool or a missing argument becomes `ToolCall.error`, which the model can answer to.

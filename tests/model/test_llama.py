@@ -17,11 +17,13 @@ import httpx2
 import pytest
 from conftest import require
 
-from reapair.agent.model import control_tokens as control
 from reapair.agent.model import request
 from reapair.agent.model.client import Client
+from reapair.agent.model.connection import Hangup
+from reapair.agent.model.control_tokens import ANY_FAMILY, ControlTokens
 from reapair.agent.model.server_probe import AccessRefused
 from reapair.agent.model.servers import detect, is_ready
+from reapair.agent.model.special_strings import special_strings
 from reapair.agent.model.types import Answer, Message, Outcome, RequestOptions, Server
 from reapair.agent.serve.keep import EmbeddedServer
 from support.sse import TOOLS, WILLING
@@ -115,7 +117,7 @@ def test_reasoning_goes_round_and_the_cache_holds(
     nudge = {"role": "system", "content": "Go on."}
     history = [*MESSAGES, answer.message, result, nudge]
     first, second = rendered(post, server, MESSAGES), rendered(post, server, history)
-    assert second.startswith(first + control.shield(answer.reasoning).strip() + "</think>")
+    assert second.startswith(first + ANY_FAMILY.shield(answer.reasoning).strip() + "</think>")
     # Even a new user message leaves earlier reasoning where it was.
     assert rendered(post, server, [*history, {"role": "user", "content": "x"}]).startswith(
         second.removesuffix("<|assistant|><think>")
@@ -167,7 +169,7 @@ def test_no_untrusted_text_adds_a_control_token(server: Server, post: Any) -> No
     assert special & set(tokens(post, "\n".join(texts)))
     for start in range(0, len(texts), 500):
         batch = texts[start : start + 500]
-        assert not special & set(tokens(post, "\n".join(map(control.encode, batch))))
+        assert not special & set(tokens(post, "\n".join(map(ANY_FAMILY.encode, batch))))
 
     def controls(text: str) -> list[int]:
         """Return the control tokens of a conversation in which `text` is what was read."""
@@ -191,4 +193,19 @@ def test_no_untrusted_text_adds_a_control_token(server: Server, post: Any) -> No
 
 def test_control_strings_cost_a_few_tokens_and_nothing_else(post: Any) -> None:
     for text in CONTROL:
-        assert len(tokens(post, control.encode(text))) <= len(text) + 1
+        assert len(tokens(post, ANY_FAMILY.encode(text))) <= len(text) + 1
+
+
+def test_exactly_its_special_strings_are_broken_up(
+    embedded: EmbeddedServer, server: Server, post: Any
+) -> None:
+    special = special_strings(server, embedded.api_key, None, Hangup())
+    assert special is not None
+    assert {"<think>", "<tool_call>", "<arg_key>", "[gMASK]", "<sop>"} <= special
+    assert not {"[INST]", "<start_of_turn>", "<s>"} & special
+    control = ControlTokens(special)
+    ids = {
+        token for text in CONTROL for token in tokens(post, text) if len(tokens(post, text)) == 1
+    }
+    assert not ids & set(tokens(post, control.encode("".join(CONTROL))))
+    assert control.encode("[INST] <s>") == "[INST] <s>"
