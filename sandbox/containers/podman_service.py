@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +18,8 @@ from pathlib import Path
 
 from reapair.sandbox.base import SandboxError
 
-START_IT = "Start its socket with: systemctl --user start podman.socket"
+START_SOCKET = "Start its socket with: systemctl --user start podman.socket"
+START_MACHINE = "Run `podman machine start`, and set CONTAINER_HOST to the socket that it prints."
 
 # The service ends with its standard input, which this process holds: also after SIGKILL.
 _SCRIPT = """exec 3<&0
@@ -53,6 +55,8 @@ def _started() -> str:
     global _own  # noqa: PLW0603 - one service for the whole process
     if shutil.which("podman") is None:
         raise SandboxError("podman is not installed.")
+    if sys.platform != "linux":
+        raise SandboxError(f"podman has no socket here. {START_MACHINE}")
     # Not in the user's cache: the path of a socket has to be short.
     folder = Path(tempfile.mkdtemp(prefix="agent-podman-"))
     socket, log = folder / "podman.sock", (folder / "log").open("w+b")
@@ -71,7 +75,7 @@ def _started() -> str:
                 _end(service)
                 log.seek(0)
                 words = log.read().decode("utf-8", "replace").strip()[-500:]
-                raise SandboxError(f"podman's service does not start: {words}\n{START_IT}")
+                raise SandboxError(f"podman's service does not start: {words}\n{START_SOCKET}")
             time.sleep(0.02)
     _own = f"unix://{socket}"
     return _own

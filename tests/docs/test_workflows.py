@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import require
 
+from reapair.sandbox.engines import AUTOMATIC
+
 GITHUB = Path(__file__).parents[2] / ".github"
 WORKFLOWS = [GITHUB / "workflows" / name for name in ("ci.yml", "release.yml")]
 
@@ -26,8 +28,13 @@ def test_every_action_is_pinned_to_a_commit(file: Path) -> None:
 
 def test_they_run_the_two_commands() -> None:
     text = WORKFLOWS[0].read_text("utf-8")
-    for command in ("make check", "make demo", "make test", "REAPAIR_REQUIRE: all"):
-        assert command in text
+    for command in ("make check", ".ci/run"):
+        assert f"- run: {command}\n" in text
+    script = (GITHUB.parent / ".ci/run").read_text("utf-8")
+    for command in ("make demo", "REAPAIR_REQUIRE=all make test", ".ci/bare make quick"):
+        assert f"\n{command}\n" in script
+    for kind in (*AUTOMATIC[1:], "none"):  # `make demo` takes the first
+        assert f"agent demo --quiet --sandbox {kind}\n" in script
 
 
 def test_the_form_asks_for_the_doctor() -> None:
