@@ -258,6 +258,7 @@ def _drive(run: Run, request: RunRequest) -> Result:
     if on_event:
         run.listen(on_event)
     run.hide(secrets_of(settings))
+    guided, drives = choose_strategy(settings, request.model)
     session = Session(
         run,
         settings,
@@ -268,8 +269,9 @@ def _drive(run: Run, request: RunRequest) -> Result:
         part="whole" if settings.attempts == 1 else "choice",
         own_tools=request.tools,
         open_pull_request=request.open_pull_request,
+        guided=guided,
+        drives=drives,
     )
-    session.guided, session.drives = choose_strategy(settings, request.model)
     _check_tools(session)
     if settings.attempts == 1:
         return _bring_to_end(session, lambda: _invoke(session, request.instruction))

@@ -1,6 +1,6 @@
 """How much of the product one proved run of five steps enters, and how often files hand over.
 
-    python benchmarks/trace_run.py [--sandbox KIND] [--list]
+    python benchmarks/trace_run.py [--sandbox KIND] [--strategy loop|auto] [--list]
 
 A file is entered when one of its functions is called; lines are those of the whole file. A
 hand-over is a call from one file of the product into another. Files that are only loaded, where
@@ -67,7 +67,7 @@ class Trace:
         return self._files[name]
 
 
-def traced(sandbox: str) -> tuple[Trace, set[str]]:
+def traced(sandbox: str, strategy: str) -> tuple[Trace, set[str]]:
     """Bring one run to its verdict; return what was called, and all product files loaded."""
     from support.proved import FAST, proved_task
     from support.scripted_server import ScriptedServer
@@ -90,6 +90,7 @@ def traced(sandbox: str) -> tuple[Trace, set[str]]:
             {
                 "base_url": server.base_url,
                 "sandbox": sandbox,
+                "strategy": strategy,
                 "test_command": FAST,
                 "runs": Path(place) / "runs",
             }
@@ -111,9 +112,10 @@ def main() -> None:
     """Trace a run and print the counts."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sandbox", default="auto")
+    parser.add_argument("--strategy", default="loop")
     parser.add_argument("--list", action="store_true", help="name the files")
     given = parser.parse_args()
-    trace, loaded = traced(given.sandbox)
+    trace, loaded = traced(given.sandbox, given.strategy)
     entered = set(trace.entered)
     print(f"entered: {len(entered)} files, {lines(entered)} lines")
     print(f"only loaded: {len(loaded - entered)} files, {lines(loaded - entered)} lines")
