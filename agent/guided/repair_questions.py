@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reapair.agent.loop.session import Session
     from reapair.tools.code.index import Indexed
 
+_SHOWN_TESTS, _SHOWN_CALLS = 4, 3
 _LEAST_TOKENS, _MOST_TOKENS = 400, 1_600
 _ISSUE_BYTES, _FAILURE_BYTES = 8_000, 2_000
 
@@ -68,13 +69,16 @@ class RepairQuestions:
             path = tests.tests[0].partition("::")[0]
             text = tests.files.get(path) or self._trials.text(path)
             shown = function_source(text, path, tests.tests[0])
+        sites = [self._site(each) for each in suspects]
         question = prompts.render(
             "guided/repair",
             issue=clip(self._session.issue, _ISSUE_BYTES),
             test=shown,
             failure=clip(tests.failure, _FAILURE_BYTES),
             language=code_name(suspects[0].path),
-            sites=[self._site(each) for each in suspects],
+            others=self._others(),
+            sites=sites,
+            documented=any('"""' in each.code or "'''" in each.code for each in sites),
         )
         return [
             {"role": "system", "content": prompts.render("guided/repair_system")},
@@ -101,9 +105,25 @@ class RepairQuestions:
                 RECORDING_SECONDS,
                 functions,
             )
-        key = (suspect.path, suspect.start)
-        calls = self._recorded.calls
-        passed = [t for t, s in self._recorded.report.statuses.items() if s == "passed"]
-        bad = [c.text for c in calls.get(tests.tests[0], ()) if (c.path, c.line) == key]
-        good = [c.text for t in passed for c in calls.get(t, ()) if (c.path, c.line) == key]
-        return bad, [each for each in good if each not in bad][:2]
+        return (
+            self._calls(suspect, self._tests.tests[:_SHOWN_TESTS]),
+            self._calls(suspect, self._recorded.report.having("passed"))[:_SHOWN_CALLS],
+        )
+
+    def _calls(self, suspect: Suspect, tests: Sequence[str]) -> list[str]:
+        """Return the calls of a function in some tests, each of them once."""
+        calls = self._recorded.calls if self._recorded else {}
+        place = (suspect.path, suspect.start)
+        found = [c.text for t in tests for c in calls.get(t, ()) if (c.path, c.line) == place]
+        return list(dict.fromkeys(found))
+
+    def _others(self) -> list[str]:
+        """Return the assertions of further failing tests, a line each."""
+        said = self._recorded.report.failures if self._recorded else {}
+        lines = [
+            row[1:].strip()
+            for test in self._tests.tests[1:_SHOWN_TESTS]
+            for row in said.get(test, "").split("\n")
+            if row.startswith("E ")
+        ]
+        return list(dict.fromkeys(row for row in lines if "Error" in row or "assert" in row))[:3]

@@ -65,7 +65,9 @@ def _named(named: Sequence[str], failing: Sequence[str]) -> list[str]:
 
 def _named_in(issue: str, failing: Sequence[str]) -> list[str]:
     clues = Clues.of(issue)
-    return [test for test in failing if clues.names_test(test)]
+    named = [test for test in failing if clues.names_test(test)]
+    # The one that the issue shows comes first: questions show it, too.
+    return sorted(named, key=lambda test: test not in clues.tests)
 
 
 def _related(issue: str, failing: Sequence[str], baseline: TestReport) -> list[str]:

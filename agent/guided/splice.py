@@ -151,8 +151,43 @@ def _replacement(
     first = target.first if part.first != part.header else target.header
     begin = part.first if part.first != part.header else part.header
     indent = _indent(lines[target.header])
-    fresh = _laid_out(source, begin, part, indent, _step(lines, target))
-    return first, target.end, fresh
+    step = _step(lines, target)
+    fresh = _laid_out(source, begin, part, indent, step)
+    return first, target.end, _with_docstring(lines, target, fresh)
+
+
+def _with_docstring(lines: list[str], target: _Part, fresh: list[str]) -> list[str]:
+    """Return a function's new lines with the docstring that it had: no fault lies in that."""
+    old = _docstring(target.node)
+    if old is None:
+        return fresh
+    source = textwrap.dedent("\n".join(fresh))
+    try:
+        [node] = parse_python(source).body
+    except (SyntaxError, ValueError):
+        return fresh
+    if not isinstance(node, Function):
+        return fresh
+    new = _docstring(node)
+    body = node.body[0].lineno - 1
+    kept = lines[old.lineno - 1 : old.end_lineno]
+    if new is not None:
+        if len(node.body) == 1 and len(target.node.body) > 1:
+            return fresh
+        return [*fresh[: new.lineno - 1], *kept, *fresh[new.end_lineno :]]
+    if node.body[0].lineno == node.lineno:  # On the line of the header, where nothing else fits.
+        return fresh
+    while fresh[body - 1].lstrip().startswith("#"):
+        body -= 1
+    return [*fresh[:body], *kept, *fresh[body:]]
+
+
+def _docstring(node: Function | ast.ClassDef) -> ast.Expr | None:
+    """Return the statement that is a function's docstring, where it has lines of its own."""
+    first = node.body[0]
+    if ast.get_docstring(node, clean=False) is None or first.lineno <= node.lineno:
+        return None
+    return first if isinstance(first, ast.Expr) else None
 
 
 def _addition(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -138,12 +139,27 @@ def _sibling(lines: list[str], entry: Indexed | None, suspect: Suspect) -> str:
             continue
         if each.start <= suspect.end and suspect.start <= each.end:
             continue
+        # A function that only calls it does nothing alike.
+        if suspect.name.rpartition(".")[2] in _words(lines, each.line + 1, each.end):
+            continue
         words = _words(lines, each.start, each.end)
         alike = len(own & words) / max(1, len(own | words))
         if alike > best[0]:
             best = (alike, each)
     found = best[1]
-    return "\n".join(lines[found.start - 1 : found.end]) if found else ""
+    return _without_docstring(lines[found.start - 1 : found.end]) if found else ""
+
+
+def _without_docstring(lines: list[str]) -> str:
+    """Return a function's source without its docstring, which costs much and tells little."""
+    source = "\n".join(lines)
+    with suppress(SyntaxError, RecursionError, ValueError):
+        [node] = parse_python(textwrap.dedent(source)).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
+            first = node.body[0]
+            if len(node.body) > 1 and first.lineno > node.lineno:
+                return "\n".join([*lines[: first.lineno - 1], *lines[first.end_lineno :]])
+    return source
 
 
 def _words(lines: list[str], start: int, end: int) -> set[str]:

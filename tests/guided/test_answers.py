@@ -111,6 +111,18 @@ def test_decorators_that_were_left_out_stay() -> None:
     assert ast.unparse(decorator) == "cached_property"
 
 
+@pytest.mark.parametrize(
+    "given",
+    ["", '    """Other words."""\n', '    """Return a file\'s text."""\n', "    # A comment.\n"],
+)
+def test_a_docstring_stays_as_it_was(given: str) -> None:
+    changed = put(f"def load(self, name):\n{given}    return name\n")
+    found = method(changed)
+    assert ast.get_docstring(found) == "Return a file's text."
+    assert ast.unparse(found.body[1:]) == "return name"
+    assert found.body[0].col_offset == found.body[1].col_offset == 8
+
+
 def test_lines_inside_strings_keep_their_bytes() -> None:
     block = 'def load(self):\n    text = """one\n  two"""\n    return text\n'
     changed = put(block)

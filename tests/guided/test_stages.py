@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reapair.agent.log.event_log import read_events
+from reapair.agent.log.event_log import Run, read_events
+from reapair.agent.log.events import Event
 from reapair.agent.result import ExitReason, Result, Verdict
 from reapair.agent.settings.settings import Settings
-from reapair.agent.solve import solve
+from reapair.agent.solve import resume, solve
 from support.proved import FAST
 from support.repositories import make_repository
 from support.scripted_server import ScriptedServer
+from support.tasks import turn
 
 pytestmark = [pytest.mark.guided, pytest.mark.slow]
 
@@ -92,7 +95,9 @@ def repository(tmp_path: Path, tests: str = PASSING + FAILING) -> Path:
 def run(
     tmp_path: Path, turns: Any, issue: str = ISSUE, place: Path | None = None, **settings: Any
 ) -> tuple[Result, ScriptedServer]:
-    with ScriptedServer(turns, model=settings.pop("model", "qwen-tiny")) as server:
+    dialect = settings.pop("dialect", "llama.cpp")
+    model = settings.pop("model", "qwen-tiny")
+    with ScriptedServer(turns, model=model, dialect=dialect) as server:
         chosen = Settings(
             base_url=server.base_url, runs=tmp_path / "runs", branch=False, sandbox="none",
             test_command=FAST,
@@ -203,3 +208,78 @@ def test_the_same_change_is_tried_once(tmp_path: Path) -> None:
     turns = [say(WRONG), say(other), say(RIGHT)]
     result, _ = run(tmp_path, turns, repairs=2)
     assert [c["status"] for c in events(result, "candidate")][:2] == ["fails", "duplicate"]
+
+
+class Killed(BaseException):
+    """Takes the place of a kill: nothing of the run's own code comes after it."""
+
+
+@pytest.mark.parametrize(
+    "kind", ["reproduction", "suspects", "question", "answer", "candidate", "chosen", "tree"]
+)
+def test_a_run_goes_on_wherever_it_was_killed(tmp_path: Path, kind: str) -> None:
+    def kill(event: Event) -> None:
+        if event.kind == kind:
+            raise Killed
+
+    place = repository(tmp_path)
+    with ScriptedServer([say(WRONG), say(RIGHT), say(RIGHT)], model="qwen-tiny") as server:
+        settings = Settings(
+            base_url=server.base_url, runs=tmp_path / "runs", branch=False, sandbox="none",
+            test_command=FAST, strategy="guided", without=["values"],
+        )  # fmt: skip
+        with pytest.raises(Killed):
+            solve(ISSUE, place, settings, on_event=kill)
+        [directory] = (tmp_path / "runs").iterdir()
+        before = [event.kind for event in read_events(directory)]
+        result = resume(Run(directory, directory.name))
+        asked = len(server.chats)
+    assert before[-1] == kind
+    assert result.verdict is Verdict.PROVED
+    kinds = [event.kind for event in read_events(directory)]
+    assert [kinds.count(each) for each in ("reproduction", "suspects", "chosen")] == [1, 1, 1]
+    numbers = [data["number"] for data in events(result, "question")]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert asked == len(events(result, "answer"))
+    # What was answered before is not asked again, and what was tried is not tried again.
+    assert len(events(result, "candidate")) == 2
+
+
+def test_auto_lets_a_model_that_calls_decide_where_no_test_shows_the_fault(tmp_path: Path) -> None:
+    edit = turn("edit", path="prices.py", old_str="self.prices[1:]", new_str="self.prices")
+    submit = turn("submit", summary="Done.")
+    issue = "The total of a basket forgets a price, see `Basket.total`."
+    result, server = run(
+        tmp_path, [edit, submit, submit], issue, repository(tmp_path, PASSING),
+        strategy="auto", model="glm-4.7-flash",
+    )  # fmt: skip
+    assert result.verdict is Verdict.REGRESSION_FREE
+    assert len(server.chats) == 3
+    assert not events(result, "question")
+    assert "prices.py:18 Basket.total" in server.chats[0]["messages"][1]["content"]
+
+
+def test_auto_tells_the_loop_what_was_tried(tmp_path: Path) -> None:
+    edit = turn("edit", path="prices.py", old_str="self.prices[1:]", new_str="self.prices")
+    submit = turn("submit", summary="Done.")
+    turns = [say(WRONG), *[say("unchanged")] * 3, edit, submit, submit]
+    result, server = run(tmp_path, turns, strategy="auto", model="glm-4.7-flash", repairs=0)
+    assert result.verdict is Verdict.PROVED
+    assert len(server.chats) == 7
+    first = server.chats[4]["messages"][1]["content"]
+    assert "self.prices[:-1]" in first
+    assert "did not hold (fails)" in first
+    assert "test_prices.py::test_total" in first
+
+
+def test_a_model_without_calls_is_seen_once_and_guided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    turns = [say("Read greet.py."), say(RIGHT)]
+    # Without the template of a family that is known to make calls.
+    result, server = run(tmp_path, turns, strategy="auto", dialect="vllm")
+    assert result.verdict is Verdict.PROVED
+    assert [bool(chat.get("tools")) for chat in server.chats] == [True, False]
+    kept = list((tmp_path / "cache/agent/capabilities").iterdir())
+    assert [json.loads(file.read_text())["makes_calls"] for file in kept] == [False]
