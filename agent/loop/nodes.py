@@ -223,11 +223,15 @@ class Nodes:
             session.say("model", f"waiting for the server: {answer['detail']}")
             seconds, cancel = min(recovery.seconds, session.seconds_left), session.cancel
             wait_until_ready(session.model.server, seconds, lambda: cancel.requested)
-        feedback = recovery.feedback and session.prompts.render(
-            recovery.feedback, tools=session.tools.schemas
-        )
+        feedback = recovery.feedback and self._feedback(recovery.feedback)
         told: State = {"next": "think", "options": recovery.options, "feedback": feedback}
         return {**told, "wire": count} if counter == "wire" else {**told, "bad": count}
+
+    def _feedback(self, template: str) -> str:
+        """Return what the model is told about its last answer."""
+        session, tools = self._session, self._session.tools.schemas
+        form = session.with_deadline(lambda: session.model.call_form(tools))
+        return session.prompts.render(template, tools=tools, form=form)
 
     def _observe(self, call: dict[str, Any], step: int) -> Observation:
         """Run one call, or say why it was not run."""

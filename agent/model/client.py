@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from reapair.agent.model import advice, counting, request
+from reapair.agent.model.call_form import call_form
 from reapair.agent.model.capacity import capacity
 from reapair.agent.model.control_tokens import ControlTokens
 from reapair.agent.model.exchange import Exchange
@@ -70,6 +71,7 @@ class Client:
         self._headers = dict(headers or {})
         self._exchange = Exchange(server, api_key, self._headers, idle_seconds)
         self._counter = counting.Counter(server)
+        self._form: str | None = None
         self._control: ControlTokens | None = None
         self._rendering: request.Rendering | None = None
         self._asked_settings = self._asked_again = False
@@ -229,6 +231,14 @@ class Client:
         if self._rendering is None:
             self._rendering = request.Rendering(partial(request.render, control=self._broken_up))
         return self._rendering
+
+    def call_form(self, tools: Sequence[dict[str, Any]]) -> str:
+        """Return how a call looks in the model's own text, for one that did not get it right."""
+        if self._form is None:
+            self._form = call_form(
+                self._server, tools, self._api_key, self._headers, self._exchange.hangup
+            )
+        return self._form
 
     def cancel(self) -> None:
         """Close the connection of the request under way, from any thread."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from reapair.agent.model.call_assembly import RawCall
+from reapair.agent.model.call_form import plain_form
 from reapair.agent.model.outcomes import classify
 from reapair.agent.model.reply import Reply
 from reapair.agent.model.types import (
@@ -46,6 +47,10 @@ class InProcessModel:
         self.server = Server("other", "http://localhost", name, context_tokens)
         self.count = count
         self._answering = answering
+
+    def call_form(self, tools: Sequence[dict[str, Any]]) -> str:
+        """Return a call as this model's family writes it."""
+        return plain_form(tools, self.server)
 
     def ask(
         self,

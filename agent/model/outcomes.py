@@ -114,7 +114,7 @@ def _salvaged(
     given = [str(message.get("content")) for message in messages if message["role"] != "assistant"]
     if found := salvage(content, tools, given):
         return list(found.calls), found.before, reasoning
-    if not content.strip() and (found := salvage(reasoning, tools, given)):
+    if not content.strip() and (found := salvage(reasoning, tools, given, fences=False)):
         return list(found.calls), "", found.before
     return None
 

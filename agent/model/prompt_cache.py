@@ -90,12 +90,12 @@ class Ahead:
             # Without its number, the request could take another slot than the run's.
             if self._server.kind == "llama.cpp" and slot is not None:
                 texts = [self._post(client, "/apply-template", body)["prompt"] for body in bodies]
-                request |= {"prompt": _common(*texts), "n_predict": 0, "cache_prompt": True}
+                request |= {"prompt": common_start(*texts), "n_predict": 0, "cache_prompt": True}
                 request["id_slot"] = slot
                 self._post(client, "/completion", request, trace)
             elif self._server.kind == "vllm":
                 tokens = [self._post(client, "/tokenize", body)["tokens"] for body in bodies]
-                request |= {"prompt": _common(*tokens), "max_tokens": 1}
+                request |= {"prompt": common_start(*tokens), "max_tokens": 1}
                 self._post(client, "/v1/completions", request, trace)
 
     def _move(self, action: str, slot: int, name: str, seconds: float) -> None:
@@ -130,7 +130,7 @@ class Ahead:
         )
 
 
-def _common(one: Any, other: Any) -> Any:
+def common_start(one: Any, other: Any) -> Any:
     """Return the common start of two strings or two lists."""
     pairs = enumerate(zip(one, other, strict=False))
     return one[: next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))]

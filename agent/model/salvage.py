@@ -1,8 +1,9 @@
 """Finds complete tool calls that a server left in the text of an answer.
 
 GLM's own markup and what the family has been seen to write instead of it, Hermes JSON and
-`<function=…>`. Only calls of offered tools, only whole ones, only at the end of the text, and never
-one that stands in what the model was given to read: that would be a quotation, or an attack.
+`<function=…>`. Only calls of offered tools, only whole ones, only at the end of the text or, in
+JSON, in a fence of their own, and never one that stands in what the model was given to read: that
+would be a quotation, or an attack.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import ast
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reapair.agent.model.call_assembly import RawCall
+from reapair.agent.model.limits import parse_json
 from reapair.agent.model.toolcalls import resolve_name
 from reapair.tools.python_source import parse_python
 
@@ -33,6 +35,9 @@ _PARAMETER = re.compile(
     r"\s*<parameter(?:=| name=\")(?P<key>[\w-]+)\"?>(?P<value>(?:(?!</parameter>).)*)</parameter>",
     re.DOTALL,
 )
+_FENCE = re.compile(r"```[\w-]*\s*")
+_FENCE_END = re.compile(r"\s*```")
+_BLANK = re.compile(r"\s*")
 _ATTRIBUTE = re.compile(r"\s*(?P<key>\w+)=\"(?P<value>[^\"]*)\"")
 
 Schemas = Mapping[str, Mapping[str, Any]]
@@ -54,20 +59,27 @@ class _Found:
 
 
 def salvage(
-    text: str, tools: Sequence[dict[str, Any]], given: Iterable[str] = ()
+    text: str,
+    tools: Sequence[dict[str, Any]],
+    given: Iterable[str] = (),
+    *,
+    fences: bool = True,
 ) -> Salvage | None:
-    """Return the complete calls that `text` ends with, or None.
+    """Return the complete calls that `text` ends with, or that stand in fences in it, or None.
 
     Args:
         text: content or reasoning of an answer that came to its own end.
         tools: the tools offered, as sent to the server.
         given: what the model was given to read; a call that stands in it is not taken.
+        fences: False for thoughts, in which a call may be one that was only thought of.
     """
     if len(text) > _LONGEST:
         return None
     schemas = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
     text = _own_turn(text)
     found = _at_the_end(text, list(_marked_up(text, schemas))) or _bare_json(text, schemas)
+    if not found and fences:
+        found = list(_fenced_json(text, schemas))
     if not found:
         return None
     given = list(given)
@@ -148,18 +160,23 @@ def _pairs(body: str, pattern: re.Pattern[str], *, trim: bool = False) -> dict[s
 def _from_json(body: str, schemas: Schemas) -> RawCall | None:
     """Read `{"name": …, "arguments": {…}}`, under the names that are in use for both."""
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        return _from_value(parse_json(body), schemas)
+    except ValueError:
         return None
+
+
+def _from_value(value: Any, schemas: Schemas) -> RawCall | None:
     if not isinstance(value, dict):
         return None
+    if isinstance(inner := value.get("function"), dict):  # as in a message of the API
+        value = inner
     name = value.get("name") or value.get("tool") or value.get("function")
     for key in ("arguments", "parameters", "args", "input"):
         arguments = value.get(key)
         if isinstance(arguments, str):
             try:
-                arguments = json.loads(arguments)
-            except (ValueError, RecursionError):
+                arguments = parse_json(arguments)
+            except ValueError:
                 return None
         if isinstance(arguments, dict):
             return _call(name, arguments, schemas)
@@ -198,10 +215,43 @@ def _shortened(body: str, schemas: Schemas) -> RawCall | None:
 
 
 def _bare_json(text: str, schemas: Schemas) -> list[_Found]:
-    """Read a text that is nothing but one call in JSON, fenced or not."""
-    match = re.fullmatch(r"\s*(?:```(?:json)?\s*)?(\{.*\})\s*(?:```)?\s*", text, re.DOTALL)
-    call = _from_json(match[1], schemas) if match else None
-    return [_Found(0, len(text), call)] if call else []
+    """Read a text that is nothing but calls in JSON."""
+    found, position = list[_Found](), 0
+    while text[position:].strip():
+        start = _BLANK.match(text, position).end()  # type: ignore[union-attr]
+        read = _json_calls(text, start, schemas)
+        if read is None:
+            return []
+        found += read
+        position = read[-1].end
+    return found
+
+
+def _fenced_json(text: str, schemas: Schemas) -> Iterator[_Found]:
+    """Yield the calls in JSON that fill a fenced block each, wherever the blocks stand."""
+    position = 0
+    while opening := _FENCE.search(text, position):
+        position = opening.end()
+        read = _json_calls(text, opening.end(), schemas)
+        if read and (closing := _FENCE_END.match(text, read[-1].end)):
+            yield replace(read[0], start=opening.start())
+            yield from read[1:]
+            position = closing.end()
+
+
+def _json_calls(text: str, start: int, schemas: Schemas) -> list[_Found] | None:
+    """Return the calls of the one JSON value that begins here, an object or a list of them."""
+    if text[start : start + 1] not in ("{", "["):
+        return None
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    entries = value if isinstance(value, list) else [value]
+    calls = [_from_value(entry, schemas) for entry in entries]
+    if not calls or not all(calls):
+        return None
+    return [_Found(start, end, call) for call in calls if call]
 
 
 def _call(name: Any, arguments: Mapping[str, Any] | None, schemas: Schemas) -> RawCall | None:

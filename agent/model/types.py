@@ -172,6 +172,9 @@ class Model(Protocol):
     def count(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
         """Return the prompt's size in tokens: the server's count, else a calibrated estimate."""
 
+    def call_form(self, tools: Sequence[dict[str, Any]]) -> str:
+        """Return how a call looks in the model's own text, for one that did not get it right."""
+
     def cancel(self) -> None:
         """Close the connection of the request under way, from any thread."""
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from reapair.agent.model.call_form import call_form, plain_form
+from reapair.agent.model.connection import Hangup
 from reapair.agent.model.recovery import TABLE, WIRE, decide, wait_until_ready
 from reapair.agent.model.server_errors import WORDS, Words, classify_error, parse_error
 from reapair.agent.model.servers import detect
-from reapair.agent.model.types import Outcome, RequestOptions
+from reapair.agent.model.types import Outcome, RequestOptions, Server
 from reapair.agent.result import ExitReason
 from reapair.prompts import render
+from support.raw_server import RawServer, head
 from support.scripted_server import ScriptedServer
 from support.sse import TOOLS
 
@@ -65,7 +70,8 @@ def test_faults_of_the_wire_are_no_fault_of_the_model() -> None:
     "template", sorted({r.feedback for row in TABLE.values() for r in row if r.feedback})
 )
 def test_feedback_names_the_tools_and_the_form(template: str) -> None:
-    text = render(template, tools=TOOLS)
+    glm = Server("llama.cpp", "http://127.0.0.1:9/v1", "glm-4.7-flash", None)
+    text = render(template, tools=TOOLS, form=plain_form(TOOLS, glm))
     assert "- read(path, start_line, whole)\n- search(pattern)" in text
     assert "<tool_call>read<arg_key>path</arg_key><arg_value>VALUE</arg_value></tool_call>" in text
 
@@ -183,3 +189,45 @@ def test_without_rescue_nothing_is_sampled_again(outcome: Outcome) -> None:
         told = ["feedback", "feedback"] if outcome is Outcome.FINAL_TEXT else []
         last = "accept" if outcome is Outcome.TOOL_CALLS else "stop"
         assert actions == (told + [last] * 7)[:7]
+
+
+def test_the_form_of_a_call_is_json_for_a_family_that_is_not_known() -> None:
+    other = Server("other", "http://127.0.0.1:9/v1", "qwen3-coder", None)
+    assert json.loads(plain_form(TOOLS, other)) == {"name": "read", "arguments": {"path": "VALUE"}}
+
+
+TEMPLATES = {  # of calls: in front, and behind
+    "Hermes": (
+        '<tool_call>\n{"name": "read", "arguments": {"path": "VALUE"}}\n</tool_call>',
+        "<|im_end|>"),
+    "Qwen-coder": (
+        "<tool_call>\n<function=read>\n<parameter=path>\nVALUE\n</parameter>\n</function>\n"
+        "</tool_call>", "<|im_end|>"),
+    "Mistral": ('[TOOL_CALLS]read[ARGS]{"path": "VALUE"}', "</s>"),
+    "DeepSeek": (
+        '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>read<｜tool▁sep｜>{"path": "VALUE"}'
+        "<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "<｜end▁of▁sentence｜>"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", TEMPLATES)
+def test_the_form_of_a_call_is_that_of_the_template(family: str) -> None:
+    form, end = TEMPLATES[family]
+
+    def reply(request: bytes) -> Iterator[bytes]:
+        answer = json.loads(request.partition(b"\r\n\r\n")[2])["messages"][1]
+        shown = form if answer.get("tool_calls") else answer["content"]
+        prompt = f"<|tools|>read(path)<|user|>x<|assistant|>{shown}{end}<|user|>x<|assistant|>"
+        yield head("application/json") + json.dumps({"prompt": prompt}).encode()
+
+    with RawServer(reply) as server:
+        at = Server("llama.cpp", server.base_url, "m", None)
+        assert call_form(at, TOOLS, None, {}, Hangup()) == form
+
+
+@pytest.mark.parametrize("prompt", ["", "x", "VALUE", None, 3, "read VALUE " * 500])
+def test_a_template_that_shows_no_call_is_not_used(prompt: object) -> None:
+    reply = head("application/json") + json.dumps({"prompt": prompt}).encode()
+    with RawServer(lambda _: [reply]) as server:
+        at = Server("llama.cpp", server.base_url, "m", None)
+        assert json.loads(call_form(at, TOOLS, None, {}, Hangup()))["name"] == "read"

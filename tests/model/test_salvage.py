@@ -95,3 +95,48 @@ def test_hostile_texts_take_linear_time(piece: str, start: str) -> None:
     began = time.process_time()
     salvage(start + piece * (150_000 // len(piece)), TOOLS)
     assert time.process_time() - began < 3
+
+
+JSON_A = '{"name": "read", "arguments": {"path": "a.py"}}'
+JSON_B = JSON_A.replace("a.py", "b.py")
+FENCED = {
+    "a sentence behind it": (f"I read.\n```json\n{JSON_A}\n```\nThen I go on.", "a"),
+    "two fences": (f"```json\n{JSON_A}\n```\n\n```json\n{JSON_B}\n```", "ab"),
+    "two fences and sentences": (f"First\n```\n{JSON_A}\n```\nand\n```\n{JSON_B}\n``` done.", "ab"),
+    "a list in a fence": (f"So:\n```json\n[{JSON_A}, {JSON_B}]\n```\n", "ab"),
+    "code beside it": (f"```python\nx = 1\n```\n```json\n{JSON_A}\n```\nNow.", "a"),
+    "named tool_call": (f"```tool_call\n{JSON_A}\n```\nNow.", "a"),
+    "one line": (f"```json {JSON_A} ```", "a"),
+    "two without fences": (f"{JSON_A}\n{JSON_B}", "ab"),
+    "a list without a fence": (f"[{JSON_A},{JSON_B}]", "ab"),
+    "a function inside": ('{"type": "function", "function": ' + JSON_A + "}", "a"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FENCED)
+def test_calls_in_fences_are_taken_wherever_they_stand(name: str) -> None:
+    text, paths = FENCED[name]
+    found = salvage(text, TOOLS)
+    assert found is not None
+    read = [json.loads(call.arguments)["path"] for call in found.calls]
+    assert read == [f"{path}.py" for path in paths]
+    assert text.startswith(found.before)
+    assert salvage(text, TOOLS, [text]) is None
+    if "fence" in name and "without" not in name:
+        assert salvage(f"Perhaps {text}", TOOLS, fences=False) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"```json\n{JSON_A}",
+        f"```json\n{JSON_A[:-1]}\n```",
+        f"```json\n{JSON_A} and more\n```",
+        '```json\n{"name": "nope", "arguments": {}}\n```\nNow.',
+        '```json\n{"path": "a.py"}\n```\nNow.',
+        f"It is {JSON_A} that I would call.",
+        "```json\n[]\n```",
+    ],
+)
+def test_a_fence_without_a_whole_call_is_no_call(text: str) -> None:
+    assert salvage(text, TOOLS) is None
