@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
 from reapair.agent.guided.strategy import choose_strategy
+from reapair.agent.handover.git_handover import is_branch_name
 from reapair.agent.log.conversation import messages_of
 from reapair.agent.log.event_log import Run, RunError, remove
 from reapair.agent.log.events import Event, one_at_a_time
@@ -115,6 +114,8 @@ def solve(
     if not issue.strip():
         raise UsageError("The issue is empty. Give its text, a file, or - for standard input.")
     _check_prompts(settings)
+    if isinstance(settings.branch, str) and not is_branch_name(top, settings.branch):
+        raise UsageError("--branch: git takes no branch of that name. Give one like fix/parser.")
     model = model or connect(settings)
     request = RunRequest(
         issue=issue,
@@ -143,9 +144,7 @@ def resume(
     run: Run,
     *,
     instruction: str | None = None,
-    api_key: str | None = None,
-    base_url: str | None = None,
-    headers: Mapping[str, SecretStr] | None = None,
+    changes: Mapping[str, Any] | None = None,
     model: Model | None = None,
     on_event: Callable[[Event], None] | None = None,
     cancel: Cancel | None = None,
@@ -159,9 +158,8 @@ def resume(
         run: opened by its id; closed afterwards.
         instruction: what the user says next, also to a run that is finished: it goes on with the
             same conversation and tree, and with its limits anew.
-        api_key: for the run's server; keys are never stored.
-        base_url: where the run's server is now; default: where it was.
-        headers: as in the settings that it was started with; they are never stored, either.
+        changes: settings to go on with in place of those that the run was started with. Keys and
+            headers are never stored: a server that wants them needs `api_key` and `headers` here.
         model: a client of your own; default: the server that the run used.
         on_event: called with every event as it happens.
         cancel: stops the run from another thread.
@@ -181,9 +179,7 @@ def resume(
         elif result := finished(run.events):
             return Result.model_validate(result)
         facts = started[0].data
-        address = base_url or _address(facts["settings"]["base_url"])
-        now = {"api_key": api_key, "base_url": address} | ({"headers": headers} if headers else {})
-        settings = Settings(**{**facts["settings"], **now})
+        settings = _settings_now(facts["settings"], changes or {})
         _check_prompts(settings)
         request = RunRequest(
             issue=facts["issue"],
@@ -217,6 +213,15 @@ def _check_instruction(run: Run, instruction: str) -> None:
         )
     if not run.of_kind("response"):
         raise UsageError(f"Run {run.id} has not begun to work. Go on with: agent resume {run.id}")
+
+
+def _settings_now(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
+    """Return the settings of a run that goes on: as stored, but for the changes."""
+    # The environment's key may be for another server than the run's.
+    given = {**stored, "api_key": None, **changes}
+    if not changes.get("base_url"):
+        given["base_url"] = _address(stored["base_url"])
+    return Settings(**given)
 
 
 def _address(stored: str | None) -> str | None:

@@ -1,14 +1,16 @@
-"""Write the table of settings in docs/configuration.md from agent/settings/settings.py.
+"""Write the table of settings in docs/configuration.md from agent/settings/table.py.
 
 python scripts/document_settings.py [--check]
 """
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
 from pathlib import Path
+
+from reapair.agent.settings.table import SETTINGS
+from reapair.agent.surfaces.cli.options import flags_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
@@ -23,30 +25,14 @@ def page(text: str) -> str:
 
 
 def _table() -> str:
-    from reapair.agent.settings.settings import Settings
-
-    flags = (ROOT / "agent/surfaces/cli/solve.py").read_text("utf-8")
     rows = ["| setting | flag | default | |", "|---|---|---|---|"]
-    meanings = _meanings()
-    for name, field in Settings.model_fields.items():
-        flag = f"`--{name.replace('_', '-')}`" if f'"{name}"' in flags else ""
-        default = field.get_default(call_default_factory=True)
-        shown = "" if default in (None, [], {}) else f"`{str(default).lower()}`"
-        meaning = " ".join(meanings[name].split()).replace("|", "\\|")
-        rows.append(f"| `{name}` | {flag} | {shown} | {meaning} |")
+    for name, setting in SETTINGS.items():
+        flags = [] if setting.option == "" else flags_of(name).split("/")
+        flag = ", ".join(f"`{each}`" for each in flags)
+        default = setting.unset or f"`{str(setting.default).lower()}`"
+        meaning = f"{setting.help} {setting.more}".strip().replace("|", "\\|")
+        rows.append(f"| `{name}` | {flag} | {default} | {meaning} |")
     return "\n".join(rows) + "\n"
-
-
-def _meanings() -> dict[str, str]:
-    """Return the string that stands below each field."""
-    tree = ast.parse((ROOT / "agent/settings/settings.py").read_text("utf-8"))
-    found: dict[str, str] = {}
-    for block in ast.walk(tree):
-        if isinstance(block, ast.ClassDef):
-            for field, below in zip(block.body, block.body[1:], strict=False):
-                if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                    found[ast.unparse(field.target)] = ast.literal_eval(below.value)
-    return found
 
 
 if __name__ == "__main__":

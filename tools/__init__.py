@@ -50,8 +50,9 @@ __all__ = [
 ]
 
 
-Profile = Literal["standard", "swe-smith", "bash"]
-"""Which tools the model is offered: ours, those of SWE-smith's trajectories, or bash alone."""
+Profile = Literal["standard", "swe-smith", "bash", "demonstration"]
+"""Which tools the model is offered: ours, those of SWE-smith's trajectories, bash alone, or ours as
+they were when the demonstration's model was trained."""
 
 
 def profile_tools(
@@ -63,6 +64,10 @@ def profile_tools(
     """Return the tools of a profile, in the order offered; see `standard_tools`."""
     if profile == "standard":
         return standard_tools(test_runner, baseline, diff)
+    if profile == "demonstration":
+        from reapair.tools.profiles.demonstration import pinned
+
+        return pinned(standard_tools(test_runner, baseline, diff))
     from reapair.tools.profiles.swe_smith import Editor, PlainSubmit
 
     submit = Submit(Progress(diff), asks_for_tests=False)

@@ -52,6 +52,7 @@ class Tool(Generic[P]):
 
     `changes_files` is False where a call can never change the tree. `flat` is False for the few
     tools whose form a model was trained on, which need not keep the rules of `Parameters`.
+    `pinned_schema` is what is offered in place of the schema made from `parameters`.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Tool(Generic[P]):
     parameters: type[P]
     changes_files: bool = True
     flat: ClassVar[bool] = True
+    pinned_schema: dict[str, Any] | None = None
 
     def run(self, arguments: P, sandbox: Sandbox) -> Observation:
         """Do the call in the sandbox. Raises ToolError with words for the model."""
@@ -145,6 +147,8 @@ def schema(tool: Tool[Any]) -> dict[str, Any]:
 
     Raises ToolDefinitionError where the parameters are not flat, or a required one follows others.
     """
+    if tool.pinned_schema:
+        return tool.pinned_schema
     raw = tool.parameters.model_json_schema()
     required: list[str] = raw.get("required", [])
     properties = {

@@ -16,6 +16,10 @@ ISSUE = _HERE / "issue.md"
 MODEL = _HERE / "model.gguf"
 """The tiny model: it knows this one issue and nothing else."""
 
+PROMPTS = _HERE / "prompts"
+"""The first messages as they were when the model was trained: it knows those words by heart, and
+ours may change. Its tools are pinned alike, as the profile `demonstration`."""
+
 CONTEXT_TOKENS = 16384
 """Context to serve the model with: the demonstration needs about a third of it."""
 

@@ -8,17 +8,19 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
-from reapair.agent.demo import CONTEXT_TOKENS, ISSUE, MODEL, unpack
+from reapair.agent.demo import CONTEXT_TOKENS, ISSUE, MODEL, PROMPTS, unpack
 from reapair.agent.log.events import Event
 from reapair.agent.result import Result
 from reapair.agent.serve.keep import EmbeddedServer
-from reapair.agent.settings.settings import SandboxKind, Settings
+from reapair.agent.settings.settings import Settings
+from reapair.agent.settings.table import SandboxKind
 from reapair.agent.surfaces.report.reported import solve
 from reapair.sandbox import SandboxError, choose
 
 INTRODUCTION = (
     "The model is a tiny one that ships with the project: it knows this demonstration by heart and "
-    "nothing else. Real work wants GLM-4.7-Flash."
+    "nothing else. It works with the tools and prompts that it was trained with, which are pinned. "
+    "Real work wants GLM-4.7-Flash."
 )
 
 
@@ -49,6 +51,8 @@ def play(
             sandbox=kind,
             max_steps=20,
             strategy="loop",  # What the tiny model has learnt.
+            tools="demonstration",
+            prompts=PROMPTS,
         )
         return solve(ISSUE.read_text("utf-8"), repository, settings, on_event=on_event)
 

@@ -106,7 +106,7 @@ class Delivery:
             made = to_branch(
                 repository,
                 patch,
-                slug=slug,
+                name=settings.branch if isinstance(settings.branch, str) else f"agent/{slug}",
                 message=f"{title[:72]}\n\n{result.summary}".strip() + "\n",
                 when=int(self.run.events[turn_start(self.run.events)].ts),
             )

@@ -41,16 +41,25 @@ def slugify(title: str) -> str:
     return slug or "change"
 
 
+def is_branch_name(repository: Path, name: str) -> bool:
+    """Return whether git takes a branch of this name."""
+    try:
+        Repository.find(repository).git("check-ref-format", f"refs/heads/{name}")
+    except GitError:
+        return False
+    return not name.startswith("-")
+
+
 def to_branch(
     repository: Path,
     patch: bytes,
     *,
-    slug: str,
+    name: str,
     message: str,
     author: tuple[str, str] | None = None,
     when: int | None = None,
 ) -> Branch:
-    """Make the branch `agent/<slug>` with one commit: HEAD and the patch.
+    """Make a branch with one commit: HEAD and the patch.
 
     Work tree, index, HEAD and the user's other branches stay as they are, and no hook runs. The
     commit is signed where the user's git signs; where that fails it is not, and the note says so.
@@ -58,7 +67,7 @@ def to_branch(
     Args:
         repository: a path in the user's work tree.
         patch: judged by the policy before.
-        slug: from `slugify`; a taken name gets -2, -3 and so on.
+        name: of the branch; a taken one gets -2, -3 and so on.
         message: of the commit.
         author: name and mail address; the user's own when not given.
         when: the commit's time in seconds since the epoch; now when not given. A hand-over that is
@@ -75,7 +84,6 @@ def to_branch(
         committer = user.identity()
         people = _person("AUTHOR", author or committer, when)
         people |= _person("COMMITTER", committer, when)
-        name = f"agent/{slugify(slug)}"
         if when is not None and (made := _made_before(user, name, tree, head, when)):
             return Branch(made, "")
         commit, note = _signed_if_possible(

@@ -54,7 +54,13 @@ class Gate:
             result = solve(
                 wanted.issue or demo.ISSUE.read_text("utf-8"),
                 demo.unpack(Path(place) / "timesheet"),
-                Settings(sandbox=self._sandbox, runs=Path(place) / "runs", max_steps=20),
+                Settings(
+                    sandbox=self._sandbox,
+                    runs=Path(place) / "runs",
+                    max_steps=20,
+                    tools="demonstration",
+                    prompts=demo.PROMPTS,
+                ),
                 model=Varied(client, wanted, seed),
                 on_event=events.append,
             )

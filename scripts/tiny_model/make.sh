@@ -24,6 +24,7 @@ if ! [ -e "$work/llama.cpp/convert_hf_to_gguf.py" ]; then
         "$source/vendor/llama.cpp/gguf-py" "$source/vendor/llama.cpp/models/templates"
 fi
 
+"$project" "$here/pin.py"
 "$project" "$here/record.py" "$work/recorded.json" --sandbox "${SANDBOX:-auto}"
 rm -rf "$work/model" "$work/random"
 nice -n 5 "$trainer" "$here/train.py" \

@@ -74,7 +74,13 @@ def play(steps: Sequence[Step], sandbox: Any) -> tuple[list[Event], Result]:
     events: list[Event] = []
     with tempfile.TemporaryDirectory() as place:
         repository = demo.unpack(Path(place) / "timesheet")
-        settings = Settings(sandbox=sandbox, runs=Path(place) / "runs", max_steps=75)
+        settings = Settings(
+            sandbox=sandbox,
+            runs=Path(place) / "runs",
+            max_steps=75,
+            tools="demonstration",
+            prompts=demo.PROMPTS,
+        )
         result = solve(
             demo.ISSUE.read_text("utf-8"),
             repository,

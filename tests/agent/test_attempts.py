@@ -114,7 +114,9 @@ def test_the_attempt_that_is_right_is_chosen(calc: Task, tmp_path: Path) -> None
     one = f"{result.run_id}.1"
     with ScriptedServer([turn("submit", summary="Again.")] * 3) as server:
         again = resume(
-            Run(result.directory.with_name(one), one), instruction="More.", base_url=server.base_url
+            Run(result.directory.with_name(one), one),
+            instruction="More.",
+            changes={"base_url": server.base_url},
         )
     assert (again.run_id, again.verdict) == (one, Verdict.REGRESSION_FREE)
 

@@ -8,10 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from reapair.agent.settings.table import EFFORT, MODEL, RESULT, SETTINGS, WORK, SandboxKind
+from reapair.agent.surfaces.cli.options import flags_of
+from support.proved import FAST
 from support.scripted_server import ScriptedServer
 from support.tasks import Task, own_tasks, script, turn
 
@@ -57,10 +62,76 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.rstrip().endswith("[]")
 
 
+def helped(*arguments: str, columns: int = 100) -> str:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "reapair", *arguments, "-h"],
+        capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": str(columns)},
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_help_says_every_option_whole_with_its_default() -> None:
+    wide, narrow = helped("solve"), helped("solve", columns=40)
+    words = " ".join(wide.replace("│", " ").split())
+    for name, setting in SETTINGS.items():
+        for flag in flags_of(name).split("/") if setting.option != "" else ():
+            assert f"{flag} " in wide
+            assert flag in narrow
+    assert "[default: 75]" in words
+    assert "[default: (looks on the usual local ports)]" in words
+    for heading in (MODEL, WORK, EFFORT, RESULT, "Output"):
+        assert f"─ {heading} ─" in wide
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("b", ["bubblewrap"]), ("", get_args(SandboxKind))])
+def test_the_shell_completes_choices(typed: str, offered: Sequence[str]) -> None:
+    asked = {
+        "_AGENT_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"agent solve x --sandbox {typed}",
+        "COMP_CWORD": "4",
+    }
+    command = [str(Path(sys.executable).with_name("agent"))]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | asked
+    )
+    assert done.stdout.split() == list(offered)
+
+
+def test_another_folder_and_the_version(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path / "there")], check=True)
+    (tmp_path / "there/.agent.toml").write_text('test-command = "x"\n')
+    shown = agent("-C", "there", "config", "--json", cwd=tmp_path).stdout
+    assert '"test_command", "value": "x"' in shown
+    missing = agent("-C", "missing", "config", cwd=tmp_path)
+    assert (missing.returncode, missing.stderr) == (
+        2, "-C: missing: No such file or directory. Name a folder that exists.\n",
+    )  # fmt: skip
+    assert agent("-V", cwd=tmp_path).stdout == agent("--version", cwd=tmp_path).stdout != ""
+
+
+def test_a_branch_of_a_name_of_ones_own(calc: Task) -> None:
+    refused = agent("solve", "x", "--branch", "a..b", cwd=calc.repository)
+    assert refused.returncode == 2
+    assert "--branch" in refused.stderr
+    with ScriptedServer(script(calc, calc.gold)) as server:
+        done = agent(
+            "solve", calc.issue, "--base-url", server.base_url, "--sandbox", "none",
+            "--branch", "fix/mean", "--test-command", FAST, cwd=calc.repository,
+        )  # fmt: skip
+    assert done.returncode in (0, 9, 10), done.stdout + done.stderr
+    listed = subprocess.run(
+        ["git", "branch", "--list", "fix/mean"], cwd=calc.repository, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert "fix/mean" in listed.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["solve", "x y", "--max-steps", "0"], "--max-steps"),
+        (["solve", "x y", "--nope"], "No such option: --nope"),
+        (["sol", "x y"], "Did you mean 'solve'? See "),
         (["solve", "x y", "--sandbox", "chroot"], "--sandbox"),
         (["solve", "missing/issue.md"], "no file missing/issue.md"),
         (["solve", ""], "empty"),

@@ -214,7 +214,7 @@ def test_filters(plain: Result, compacted: Result, tmp_path: Path) -> None:
 def test_what_cannot_be_exported_is_named(plain: Result) -> None:
     for arguments, said in [
         (["1234-nothing"], "There is no run"),
-        ([str(plain.directory), "--format", "csv"], "There are openai, swe-smith"),
+        ([str(plain.directory), "--format", "csv"], "is not one of 'openai', 'swe-smith'"),
         ([str(plain.directory), "--verdict", "good"], "There are proved"),
     ]:
         command = [sys.executable, "-P", "-m", "reapair", "export", *arguments]

@@ -136,7 +136,7 @@ def test_an_address_keeps_its_secrets_for_itself(tmp_path: Path) -> None:
         for canary in (CANARIES["user"], CANARIES["password"], "canary/password-0123"):
             assert_nowhere(tmp_path, canary)
         run = Run(result.directory, result.run_id)
-        again = resume(run, instruction="Go on.", base_url=address)
+        again = resume(run, instruction="Go on.", changes={"base_url": address})
     assert again.usage.requests == 2
     assert_nowhere(tmp_path, CANARIES["password"])
     assert public_url("http://u:p@host:1/v1?key=abc&x=y") == "http://***@host:1/v1?key=***&x=***"

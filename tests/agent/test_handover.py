@@ -91,7 +91,9 @@ def test_a_branch_is_the_only_thing_that_is_new(repository: Path, tmp_path: Path
     canary = tmp_path / "canary"
     set_hooks(repository, canary)
     before = state(repository)
-    branch = to_branch(repository, PATCH, slug="fix-two", message="Fix two\n\nIt was wrong.").name
+    branch = to_branch(
+        repository, PATCH, name="agent/fix-two", message="Fix two\n\nIt was wrong."
+    ).name
     after = state(repository)
     new = {key for key in after if key not in before}
     assert branch == "agent/fix-two"
@@ -108,7 +110,7 @@ def test_a_branch_is_the_only_thing_that_is_new(repository: Path, tmp_path: Path
 
 def test_the_branch_holds_head_and_the_patch(repository: Path) -> None:
     soil(repository)
-    branch = to_branch(repository, PATCH, slug="fix", message="Fix two\n\nIt was wrong.").name
+    branch = to_branch(repository, PATCH, name="agent/fix", message="Fix two\n\nIt was wrong.").name
     assert show(repository, "rev-parse", f"{branch}^") == show(repository, "rev-parse", "main")
     assert show(repository, "ls-tree", "-r", "--format=%(objectmode) %(path)", branch) == (
         "100644 a.txt\n100644 lib/c.py\n100755 run.sh"
@@ -123,13 +125,13 @@ def test_the_branch_holds_head_and_the_patch(repository: Path) -> None:
 
 def test_a_given_author_and_a_neutral_one(repository: Path, home: Path) -> None:
     author = ("Bot", "bot@example.org")
-    branch = to_branch(repository, PATCH, slug="x", message="m", author=author).name
+    branch = to_branch(repository, PATCH, name="agent/x", message="m", author=author).name
     identities = ("log", "-1", "--format=%an %ae, %cn %ce")
     assert (
         show(repository, *identities, branch) == "Bot bot@example.org, Ada Lovelace ada@example.org"
     )
     (home / ".gitconfig").unlink()
-    branch = to_branch(repository, PATCH, slug="x", message="m").name
+    branch = to_branch(repository, PATCH, name="agent/x", message="m").name
     assert show(repository, *identities, branch) == "agent agent@localhost, agent agent@localhost"
 
 
@@ -137,14 +139,14 @@ def test_taken_names_get_numbers(repository: Path) -> None:
     git(repository, "branch", "agent/FIX")
     git(repository, "branch", "agent/fix-2/deeper")
     git(repository, "pack-refs", "--all")
-    made = [to_branch(repository, PATCH, slug="fix", message="m").name for _ in range(2)]
+    made = [to_branch(repository, PATCH, name="agent/fix", message="m").name for _ in range(2)]
     assert made == ["agent/fix-3", "agent/fix-4"]
 
 
 def test_a_branch_in_the_way_is_explained(repository: Path) -> None:
     git(repository, "branch", "agent")
     with pytest.raises(HandoverError, match="named `agent` is in its way"):
-        to_branch(repository, PATCH, slug="fix", message="m")
+        to_branch(repository, PATCH, name="agent/fix", message="m")
 
 
 def test_an_empty_repository_gets_a_root_commit(tmp_path: Path) -> None:
@@ -152,7 +154,7 @@ def test_an_empty_repository_gets_a_root_commit(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     git(repository, "symbolic-ref", "HEAD", "refs/heads/agent/fix")
     patch = PATCH[PATCH.index(b"diff --git a/run.sh") :]
-    branch = to_branch(repository, patch, slug="fix", message="m").name
+    branch = to_branch(repository, patch, name="agent/fix", message="m").name
     assert branch == "agent/fix-2"
     assert show(repository, "log", "--format=%P|%s", branch) == "|m"
     assert show(repository, "status", "--porcelain") == ""
@@ -171,7 +173,7 @@ def test_repositories_of_every_kind(kind: str, repository: Path, tmp_path: Path)
     else:
         git(tmp_path, "clone", "-q", str(repository), "place")
         git(place, "checkout", "-q", "--detach")
-    branch = to_branch(place / "lib", PATCH, slug="fix", message="m").name
+    branch = to_branch(place / "lib", PATCH, name="agent/fix", message="m").name
     assert show(place, "diff", "--name-status", "HEAD", branch).split() == (
         ["M", "a.txt", "R100", "lib/b.py", "lib/c.py", "A", "run.sh"]
     )
@@ -182,7 +184,7 @@ def test_a_change_of_uncommitted_work_is_no_branch(repository: Path) -> None:
     write(repository / "a.txt", "uno\ntwo\nthree\n")
     before = state(repository)
     with pytest.raises(HandoverError, match=r"not committed.*--apply"):
-        to_branch(repository, PATCH.replace(b" one", b" uno"), slug="fix", message="m")
+        to_branch(repository, PATCH.replace(b" one", b" uno"), name="agent/fix", message="m")
     assert state(repository) == before
 
 
@@ -191,7 +193,7 @@ def test_a_hostile_repository_runs_nothing(vector: str, tmp_path: Path) -> None:
     repository, canary = make_repository(tmp_path / "repository"), tmp_path / "canary"
     VECTORS[vector](repository, canary)
     canary.unlink(missing_ok=True)
-    to_branch(repository, PATCH, slug="fix", message="m")
+    to_branch(repository, PATCH, name="agent/fix", message="m")
     apply_to_work_tree(repository, PATCH)
     assert not canary.exists()
 
@@ -208,7 +210,7 @@ def test_a_patch_reaches_nothing_outside(path: str, repository: Path, tmp_path: 
     patch = PATCH.replace(b"run.sh", path.encode())
     before = state(repository)
     with pytest.raises(HandoverError):
-        to_branch(repository, patch, slug="fix", message="m")
+        to_branch(repository, patch, name="agent/fix", message="m")
     with pytest.raises(HandoverError):
         apply_to_work_tree(repository, patch)
     assert state(repository) == before
@@ -217,7 +219,7 @@ def test_a_patch_reaches_nothing_outside(path: str, repository: Path, tmp_path: 
 
 def test_an_empty_patch_is_nothing(repository: Path) -> None:
     with pytest.raises(HandoverError, match="empty"):
-        to_branch(repository, b"", slug="fix", message="m")
+        to_branch(repository, b"", name="agent/fix", message="m")
 
 
 # --- into the work tree ----------------------------------------------------------------------

@@ -16,7 +16,8 @@ from conftest import require
 
 from reapair.agent.log.event_log import Run
 from reapair.agent.result import Verdict
-from reapair.agent.settings.settings import SandboxKind, Settings
+from reapair.agent.settings.settings import Settings
+from reapair.agent.settings.table import SandboxKind
 from reapair.agent.solve import UsageError, solve
 from reapair.agent.surfaces.prepare import Preparation, prepare
 from reapair.agent.workspace.workspace import Workspace

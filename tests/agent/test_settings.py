@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from reapair.agent.log.redaction import secrets_of
 from reapair.agent.settings.settings import Settings
 from reapair.agent.settings.sources import FILE_LIMIT, SettingsError, load, load_settings
+from reapair.agent.settings.table import SETTINGS
 
 
 @pytest.fixture
@@ -27,6 +29,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (repository / "sub").mkdir()
     (tmp_path / "config" / "agent").mkdir(parents=True)
     return repository
+
+
+def test_the_table_and_the_model_agree() -> None:
+    assert list(SETTINGS) == list(Settings.model_fields)
+    secret = {"api_key", "headers"}
+    for name, field in Settings.model_fields.items():
+        kinds = {*get_args(field.annotation), field.annotation}
+        assert SETTINGS[name].kind in kinds or name in secret, name
+        assert field.default == SETTINGS[name].default
 
 
 def write_user_file(place: Path, text: str) -> None:

@@ -51,11 +51,11 @@ def signed_by_ssh(home: Path) -> None:
 
 def test_a_real_key_signs_and_git_verifies(home: Path, repository: Path) -> None:
     signed_by_ssh(home)
-    made = to_branch(repository, PATCH, slug="fix", message="m", when=1_700_000_000)
+    made = to_branch(repository, PATCH, name="agent/fix", message="m", when=1_700_000_000)
     assert made.note == ""
     # Not by the helper: this one asks the user's configuration.
     subprocess.run(["git", "verify-commit", made.name], cwd=repository, check=True)
-    again = to_branch(repository, PATCH, slug="fix", message="m", when=1_700_000_000)
+    again = to_branch(repository, PATCH, name="agent/fix", message="m", when=1_700_000_000)
     assert again.name == made.name
 
 
@@ -63,7 +63,7 @@ def test_a_key_that_is_gone_is_told(home: Path, repository: Path) -> None:
     signed_by_ssh(home)
     (home / "key").unlink()
     (home / "key.pub").unlink()
-    made = to_branch(repository, PATCH, slug="fix", message="m")
+    made = to_branch(repository, PATCH, name="agent/fix", message="m")
     assert "The commit is not signed" in made.note
     assert "git commit --amend -S" in made.note
     assert b"gpgsig" not in git(repository, "cat-file", "commit", made.name)
@@ -71,7 +71,7 @@ def test_a_key_that_is_gone_is_told(home: Path, repository: Path) -> None:
 
 def test_nobody_signs_unasked(home: Path, repository: Path) -> None:
     write(home / ".gitconfig", USER)
-    made = to_branch(repository, PATCH, slug="fix", message="m")
+    made = to_branch(repository, PATCH, name="agent/fix", message="m")
     assert made.note == ""
     assert b"gpgsig" not in git(repository, "cat-file", "commit", made.name)
 
@@ -84,7 +84,7 @@ def test_a_clone_names_no_program(home: Path, repository: Path, tmp_path: Path) 
                        ("gpg.ssh.program", str(program)), ("gpg.format", "ssh"),
                        ("user.signingkey", "x")):  # fmt: skip
         git(repository, "config", key, value)
-    to_branch(repository, PATCH, slug="fix", message="m")
+    to_branch(repository, PATCH, name="agent/fix", message="m")
     assert not (tmp_path / "canary").exists()
 
 
@@ -101,7 +101,7 @@ def test_a_gpg_key_signs_and_git_verifies(
     try:
         subprocess.run([*make, who, "ed25519", "sign"], check=True, capture_output=True)
         write(home / ".gitconfig", f"{USER}[commit]\n\tgpgsign\n")
-        made = to_branch(repository, PATCH, slug="fix", message="m")
+        made = to_branch(repository, PATCH, name="agent/fix", message="m")
         assert made.note == ""
         subprocess.run(["git", "verify-commit", made.name], cwd=repository, check=True)
     finally:

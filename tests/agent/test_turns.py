@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -119,6 +121,22 @@ def test_the_log_is_enough_without_any_checkpoint(calc: Task, tmp_path: Path) ->
     assert result.steps == 4
 
 
+def test_a_run_goes_on_with_other_settings(calc: Task, tmp_path: Path) -> None:
+    with ScriptedServer(script(calc, calc.gold)) as server:
+        first = begin(calc, server, tmp_path, max_steps=1)
+    assert first.exit_reason is ExitReason.STEP_LIMIT
+    with ScriptedServer(SECOND) as server:
+        words = ["--base-url", server.base_url, "--max-steps", "1", "--sandbox", "none", "--json"]
+        command = ["continue", first.run_id, "Write notes.txt.", *words]
+        ran = subprocess.run(
+            [sys.executable, "-P", "-m", "reapair", *command], capture_output=True, text=True,
+            check=False, env=os.environ | {"AGENT_RUNS": str(tmp_path / "runs")},
+        )  # fmt: skip
+        assert len(server.chats) == 1, ran.stdout + ran.stderr
+    ends = [json.loads(line) for line in ran.stdout.splitlines() if '"run_finished"' in line]
+    assert ends[-1]["data"]["result"]["exit_reason"] == "step_limit"
+
+
 def test_a_stopped_run_can_be_told_another_way(calc: Task, tmp_path: Path) -> None:
     cancel = Cancel()
     two = turn("bash", command="sleep 1")
@@ -187,7 +205,7 @@ def test_a_lost_server_is_gone_on_from(
     assert lost.exit_reason is ExitReason.MODEL_ERROR
     assert [each.state for each in summaries(tmp_path / "runs")] == ["stopped"]
     with ScriptedServer(turns[2:]) as server:
-        result = again(lost, base_url=server.base_url)
+        result = again(lost, changes={"base_url": server.base_url})
     assert (result.exit_reason, result.verdict) == ("submitted", "proved")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,11 @@ from reapair.agent.result import Verdict
 from reapair.agent.serve.keep import EmbeddedServer
 from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
+from reapair.prompts import Prompts
+from reapair.sandbox.host.no_sandbox import NoSandbox
+from reapair.tools import TestRunner, Toolbox, schema, standard_tools
+from reapair.tools.bash import Bash
+from reapair.tools.profiles.demonstration import FILE, pinned
 
 ROOT = Path(__file__).parents[2]
 RANDOM = ROOT / "tests/data/random.gguf"
@@ -82,6 +88,22 @@ def test_the_model_says_what_it_is() -> None:
     assert len(data) <= 3_000_000
     assert b"reapair contributors" in data
     assert b"can do nothing else" in data
+
+
+def test_its_tools_and_prompts_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new tool, or other words in an old one, must not need another training."""
+
+    class Other(Bash):
+        name, description = "other", "Another tool."
+
+    known = json.loads(FILE.read_text("utf-8"))
+    monkeypatch.setattr(Bash, "description", "Other words.")
+    runner = TestRunner()
+    standard = standard_tools(runner, lambda: None, lambda _: "")
+    offered = Toolbox(pinned([Other(), *standard]), lambda: NoSandbox("test"))
+    assert offered.schemas == known
+    assert [schema(tool) for tool in standard_tools(runner, lambda: None, lambda _: "")] != known
+    assert "edit needs old_str" in Prompts(demo.PROMPTS).render("system", tools=offered.names)
 
 
 @pytest.mark.llama

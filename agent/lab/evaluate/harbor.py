@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError
-from reapair.agent.settings.settings import SandboxKind
+from reapair.agent.settings.table import SandboxKind
 from reapair.sandbox import Sandbox
 from reapair.sandbox.containers.docker_engine import DockerEngine
 from reapair.sandbox.containers.prune import IMAGE_LABEL

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from reapair.agent.lab.evaluate.instances import Instance
-from reapair.agent.settings.settings import SandboxKind
+from reapair.agent.settings.table import SandboxKind
 from reapair.sandbox.base import WORKSPACE, Kind, SandboxError
 from reapair.sandbox.containers.docker import DockerSandbox
 from reapair.sandbox.containers.docker_engine import DockerEngine

@@ -12,7 +12,7 @@ from pathlib import Path
 from reapair.agent.lab.evaluate.instance_image import InstanceEngine, write_state
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError
 from reapair.agent.lab.evaluate.unpack import extract
-from reapair.agent.settings.settings import SandboxKind
+from reapair.agent.settings.table import SandboxKind
 from reapair.sandbox.git.repository import Repository
 from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT, GitError, run_git
 from reapair.sandbox.git.scratch_repository import ScratchRepository, write_files

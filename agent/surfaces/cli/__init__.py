@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -56,9 +58,13 @@ def main() -> None:
         threading.excepthook = lambda args: _say_aside(args.exc_value)
         sys.unraisablehook = lambda args: _say_aside(args.exc_value)
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except BrokenPipeError:
         leave(READER_GONE)
+    except typer.Abort:
+        fail(1, "Nothing was done.")
+    except typer.TyperException as error:
+        _say_usage(error)
     except Exception as error:  # The last line of defence: no traceback for people.
         if "--debug" in sys.argv:
             raise
@@ -81,6 +87,17 @@ def _say(error: Exception) -> NoReturn:
     fail(1, f"Internal error: {said}. For more: agent --debug {' '.join(sys.argv[1:2])} ...")
 
 
+def _say_usage(error: typer.TyperException) -> NoReturn:
+    """Say in one line what is wrong with the command line, and leave."""
+    message = error.format_message().replace("Value error, ", "")
+    context: typer.Context | None = getattr(error, "ctx", None)
+    # The help of a group that was called without a command is shown already, or is the message.
+    if not message or "\n" in message or context is None:
+        fail(2, message)
+    end = "" if message.endswith(("?", ".")) else "."
+    fail(2, f"{message}{end} See {context.command_path} --help.")
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
@@ -91,10 +108,25 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback has shown it
         bool,
-        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+        typer.Option(
+            "--version", "-V", help="Show the version.", callback=_show_version, is_eager=True
+        ),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "-C", help="Work in this folder.", metavar="DIR", show_default="the current one"
+        ),
+    ] = None,
+    debug: Annotated[  # noqa: ARG001 - `main` reads it
+        bool, typer.Option("--debug", help="Show tracebacks.")
+    ] = False,
 ) -> None:
     """Options of all commands."""
+    if directory is not None:
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            fail(2, f"-C: {directory}: {error.strerror}. Name a folder that exists.")

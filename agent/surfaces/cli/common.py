@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from contextlib import suppress
@@ -18,35 +19,31 @@ if TYPE_CHECKING:
     from reapair.agent.loop.cancel import Cancel
     from reapair.agent.result import Result
     from reapair.agent.settings.settings import Settings
+    from reapair.agent.surfaces.cli.options import View
     from reapair.agent.surfaces.console.lines import Level, Screen
 
 READER_GONE = 141
 """Exit code, as of SIGPIPE: what we write is read by nobody any more."""
 
-app = typer.Typer(
-    add_completion=True,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+NARROW = 70
+"""Columns of a terminal below which the boxes of the help cut names off."""
+
+
+def group(**more: Any) -> typer.Typer:
+    """Return a group of commands whose help fits the terminal."""
+    narrow = shutil.get_terminal_size().columns < NARROW
+    return typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None if narrow else "rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **more,
+    )
+
+
+app = group(
     help="Solve issues with a coding model of your own, and prove the patches.",
 )
-
-BaseUrl = Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")]
-ModelName = Annotated[str | None, typer.Option(help="Model name, where the server has several.")]
-ApiKey = Annotated[str | None, typer.Option(help="Key for the model's server.")]
-Project = Annotated[Path | None, typer.Option(help="Folder to work for in a monorepo.")]
-Include = Annotated[
-    list[str] | None, typer.Option(help="Ignored files to work with too; may be repeated.")
-]
-SetupCommand = Annotated[str | None, typer.Option(help="Installs what tests need; network.")]
-TestCommand = Annotated[str | None, typer.Option(help="Runs the whole test suite.")]
-Image = Annotated[str | None, typer.Option(help="Container image, or ./Dockerfile to build.")]
-SandboxName = Annotated[str | None, typer.Option(help="docker, podman, bubblewrap, none or auto.")]
-JsonEvents = Annotated[bool, typer.Option("--json", help="One JSON object per event.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict, and what to do.")]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Thoughts, results and what requests cost, too.")
-]
-Debug = Annotated[bool, typer.Option(help="Show tracebacks.")]
 
 
 def _run_ids(beginning: str) -> list[str]:
@@ -98,10 +95,8 @@ def find_run(run_id: str) -> Path:
 def run_and_show(
     job: Callable[[Callable[[Event], None], Cancel], Result],
     settings: Settings,
+    view: View,
     *,
-    as_json: bool,
-    quiet: bool = False,
-    verbose: bool = False,
     any_verdict: bool = False,
 ) -> NoReturn:
     """Do the job, show it as it happens, leave with its exit code.
@@ -113,16 +108,16 @@ def run_and_show(
     from reapair.agent.loop.cancel import Cancel
     from reapair.agent.surfaces.console import print_json, screen_for
 
-    level: Level = "quiet" if quiet else "verbose" if verbose else "normal"
+    level: Level = "quiet" if view.quiet else "verbose" if view.verbose else "normal"
     screen = screen_for(Console(), level)
     cancel = Cancel()
     stopped = _stop_on_signals(cancel, screen)
-    show, is_gone = _while_someone_reads(print_json if as_json else screen.show, cancel)
+    show, is_gone = _while_someone_reads(print_json if view.as_json else screen.show, cancel)
     with screen:
         result = _do(job, show, cancel, stopped, screen)
     if is_gone():
         leave(READER_GONE)
-    if not as_json:
+    if not view.as_json:
         screen.result(result, short(result.directory))
     elif result.error:
         fail(_code(result, settings, stopped=signal.SIGTERM in stopped), result.error)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reapair.agent.surfaces.cli.common import app, fail
+from reapair.agent.surfaces.cli.options import command
 
 if TYPE_CHECKING:
     from reapair.agent.settings.sources import Loaded
 
 
-@app.command()
+@command(app)
 def config(
     json: Annotated[bool, typer.Option("--json", help="One JSON object per setting.")] = False,
 ) -> None:

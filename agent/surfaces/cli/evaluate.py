@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from reapair.agent.surfaces.cli.common import (
-    ApiKey,
-    Debug,
-    Image,
-    ModelName,
-    SandboxName,
-    app,
-    fail,
-    leave,
-    settings_from,
-)
+from reapair.agent.settings.table import MODEL, SETTINGS
+from reapair.agent.surfaces.cli.common import app, fail, group, leave, settings_from
+from reapair.agent.surfaces.cli.options import LIMITS, SERVER, Given, command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +21,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Servers = Annotated[
-    list[str] | None, typer.Option(help="Endpoint; several share the work, one kept per run.")
+    list[str] | None,
+    typer.Option(
+        help="OpenAI-compatible endpoint; several share the work, and a run keeps its own.",
+        metavar="URL",
+        rich_help_panel=MODEL,
+        show_default=SETTINGS["base_url"].unset,
+    ),
 ]
 
 
@@ -37,47 +35,54 @@ class _RunByDefault(TyperGroup):
     """A group of commands in which `run` may be left out."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        if args and args[0] not in {*self.commands, "--help"}:
+        if args and args[0] not in {*self.commands, "-h", "--help"}:
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
 
-evaluations = typer.Typer(cls=_RunByDefault, no_args_is_help=True)
+evaluations = group(cls=_RunByDefault)
 app.add_typer(
     evaluations, name="eval", help="Evaluate a model on benchmark tasks: agent eval TASKS."
 )
 
 
-@evaluations.command()
+@command(
+    evaluations,
+    settings=("model", "api_key", "tools", "sandbox", "image", "attempts", *LIMITS),
+)
 def run(
+    given: Given,
     tasks: Annotated[Path, typer.Argument(help="JSONL, JSON or Parquet file, or a directory.")],
     out: Annotated[Path, typer.Option(help="Keeps everything; goes on with what is there.")] = Path(
         "evaluation"
     ),
-    ids: Annotated[list[str] | None, typer.Option(help="Ids or globs; may be repeated.")] = None,
-    slice_: Annotated[str, typer.Option("--slice", help="A part of them, like 0:100.")] = "",
-    shuffle: Annotated[int | None, typer.Option(help="Shuffle with this seed first.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Option(help="Ids or globs; may be repeated.", show_default="all")
+    ] = None,
+    slice_: Annotated[
+        str, typer.Option("--slice", help="A part of them, like 0:100.", show_default="all")
+    ] = "",
+    shuffle: Annotated[
+        int | None,
+        typer.Option(help="Shuffle with this seed first.", show_default="as they come"),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Instances at once.")] = 1,
-    attempts: Annotated[int, typer.Option(min=1, max=16, help="Attempts at each.")] = 1,
     redo: Annotated[bool, typer.Option("--redo", help="Run finished ones again.")] = False,
     solver: Annotated[
         str, typer.Option(help="model, gold, empty, script:FILE or predictions:FILE.")
     ] = "model",
-    tools: Annotated[str | None, typer.Option(help="standard, swe-smith or bash.")] = None,
-    repos: Annotated[Path | None, typer.Option(help="Directory with clones.")] = None,
+    repos: Annotated[
+        Path | None, typer.Option(help="Directory with clones.", show_default="none")
+    ] = None,
     base_url: Servers = None,
-    model: ModelName = None,
-    api_key: ApiKey = None,
-    max_steps: Annotated[int | None, typer.Option(help="Steps before the end.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Minutes before the end.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens before the end.")] = None,
-    sandbox: SandboxName = None,
-    image: Image = None,
     ray: Annotated[
-        str | None, typer.Option(help="Run on the Ray cluster at this address; auto: this one's.")
+        str | None,
+        typer.Option(
+            help="Run on the Ray cluster at this address; auto: this one's.",
+            show_default="in processes here",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per instance.")] = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Solve and grade every task; interrupted, the same command goes on where it was.
 
@@ -86,20 +91,9 @@ def run(
     """
     from reapair.agent.lab.evaluate.evaluation import Plan, servers_for
 
-    given = {
-        "model": model,
-        "api_key": api_key,
-        "attempts": attempts,
-        # All attempts are wanted: pass@k counts them.
-        "early_stop": False,
-        "tools": tools,
-        "max_steps": max_steps,
-        "max_minutes": max_minutes,
-        "max_tokens": max_tokens,
-        "sandbox": sandbox,
-        "image": image,
-    }
-    settings, urls = settings_from(given, here=False), tuple(base_url or ())
+    # All attempts are wanted: pass@k counts them.
+    settings = settings_from(given | {"early_stop": False}, here=False)
+    urls = tuple(base_url or ())
     settings, urls = _with_words(lambda: servers_for(settings, urls, solver))
     plan = Plan(
         tasks, out, settings, solver, workers, tuple(ids or ()), slice_, shuffle, urls, repos, redo
@@ -143,12 +137,16 @@ def _evaluate(plan: Plan, ray: str | None, *, as_json: bool) -> Progress:
     return progress
 
 
-@evaluations.command()
+@command(evaluations)
 def show(
     out: Annotated[Path, typer.Argument(help="The evaluation's directory.")],
-    other: Annotated[Path | None, typer.Argument(help="Another one to compare with.")] = None,
+    other: Annotated[
+        Path | None, typer.Argument(help="Another one to compare with.", show_default="none")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write it as a page here.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write it as a page here.", show_default="no page")
+    ] = None,
 ) -> None:
     """Show what an evaluation says, or how two of them differ."""
     from reapair.agent.lab.evaluate.analysis import analyse, compare
@@ -170,23 +168,18 @@ def show(
         typer.echo("\n".join(told(found, against)))
 
 
-@evaluations.command()
+@command(evaluations, settings=(*SERVER, "sandbox"))
 def humaneval(
+    given: Given,
     file: Annotated[Path, typer.Argument(help="HumanEval(+) problems, JSONL, perhaps .gz.")],
-    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")] = None,
-    model: ModelName = None,
-    api_key: ApiKey = None,
-    sandbox: SandboxName = None,
-    slice_: Annotated[str, typer.Option("--slice", help="A part of them, like 0:20.")] = "",
+    slice_: Annotated[
+        str, typer.Option("--slice", help="A part of them, like 0:20.", show_default="all")
+    ] = "",
     workers: Annotated[int, typer.Option(min=1, help="Problems at once.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per problem.")] = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Check a served model and its template on small problems, one answer each."""
     from reapair.agent.lab.evaluate.humaneval import run_problems
 
-    settings = settings_from(
-        {"base_url": base_url, "model": model, "api_key": api_key, "sandbox": sandbox},
-        here=False,
-    )
+    settings = settings_from(given, here=False)
     _with_words(lambda: run_problems(file, settings, slice_, workers, as_json=json))

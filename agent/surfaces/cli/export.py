@@ -4,57 +4,62 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from reapair.agent.surfaces.cli.common import app, fail, settings_from
+from reapair.agent.surfaces.cli.options import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from reapair.agent.lab.export.choose import Export
 
+Form = Literal["openai", "swe-smith", "atif", "sharegpt"]
 
-@app.command()
+
+@command(app)
 def export(
     runs: Annotated[
         list[str], typer.Argument(help="Runs by id, or directories of runs or evaluations.")
     ],
-    form: Annotated[
-        str, typer.Option("--format", help="openai, swe-smith, atif or sharegpt.")
-    ] = "openai",
+    form: Annotated[Form, typer.Option("--format", help="Of the training data.")] = "openai",
     out: Annotated[
-        Path | None, typer.Option(help="File to write; for atif a directory. Else to the screen.")
+        Path | None,
+        typer.Option(help="File to write; for atif a directory.", show_default="the screen"),
     ] = None,
     resolved: Annotated[bool, typer.Option("--resolved", help="Only resolved runs.")] = False,
     verdict: Annotated[
-        list[str] | None, typer.Option(help="Only runs with this verdict; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Only runs with this verdict; may be repeated.", show_default="any"),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Leave longer conversations out.")
+        int | None,
+        typer.Option(min=1, help="Leave longer conversations out.", show_default="no limit"),
     ] = None,
     mask_failed: Annotated[
         bool, typer.Option("--mask-failed", help="Weight 0 for answers whose calls failed.")
     ] = False,
     license_: Annotated[
-        str | None, typer.Option("--license", help="Licence to name where a run has none.")
+        str | None,
+        typer.Option(
+            "--license", help="Licence to name where a run has none.", show_default="none"
+        ),
     ] = None,
 ) -> None:
     """Write runs as training data, without secrets and without your paths."""
-    from reapair.agent.lab.export.choose import Export, Format, Wanted, documents, run_directories
+    from reapair.agent.lab.export.choose import Export, Wanted, documents, run_directories
     from reapair.agent.log.event_log import RunError
     from reapair.agent.result import Verdict
 
-    if form not in get_args(Format):
-        fail(2, f"--format: there is no {form}. There are {', '.join(get_args(Format))}.")
     if unknown := set(verdict or ()) - set(Verdict):
         fail(2, f"--verdict: there is no {unknown.pop()}. There are {', '.join(Verdict)}.")
     wanted = Wanted(resolved, frozenset(verdict or ()), max_tokens, mask_failed, license_)
     done = Export()
     try:
         directories = run_directories(runs, settings_from({}, here=False).runs)
-        found = documents(directories, cast("Format", form), wanted, done)
+        found = documents(directories, form, wanted, done)
         _write(found, out, one_each=form == "atif")
     except RunError as error:
         fail(2, str(error))

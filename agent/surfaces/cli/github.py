@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from reapair.agent.surfaces.cli.common import app, fail, leave, run_and_show, settings_from
+from reapair.agent.surfaces.cli.common import app, fail, group, leave, run_and_show, settings_from
+from reapair.agent.surfaces.cli.options import View, command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 EVENT_LIMIT = 4 * 1024 * 1024
 """Most bytes of an event file; GitHub's own are far below."""
 
-github_app = typer.Typer(no_args_is_help=True, help="Solve issues in continuous integration.")
+github_app = group(help="Solve issues in continuous integration.")
 app.add_typer(github_app, name="github")
 
 EventFile = Annotated[
@@ -45,7 +46,7 @@ Accept = Annotated[
 LABEL = "agent"
 
 
-@github_app.command()
+@command(github_app)
 def check(
     event: EventFile = None,
     event_name: EventName = "",
@@ -74,7 +75,7 @@ def check(
     leave(0)
 
 
-@github_app.command()
+@command(github_app)
 def solve(
     folder: Folder,
     issue: Issue = None,
@@ -107,10 +108,10 @@ def solve(
         _summary(job_summary(facts, result.files))
         return result
 
-    run_and_show(job, settings, as_json=False, any_verdict=True)
+    run_and_show(job, settings, View(), any_verdict=True)
 
 
-@github_app.command()
+@command(github_app)
 def publish(
     folder: Folder,
     issue: Issue = None,
@@ -140,7 +141,7 @@ def publish(
     leave(0)
 
 
-@github_app.command()
+@command(github_app)
 def install(
     uses: Annotated[
         str, typer.Option(help="Where the reusable workflow is: owner/repo@commit.")

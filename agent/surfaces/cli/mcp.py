@@ -7,19 +7,20 @@ from typing import Annotated
 
 import typer
 
-from reapair.agent.surfaces.cli.common import BaseUrl, ModelName, SandboxName, app, fail
+from reapair.agent.surfaces.cli.common import app, fail
+from reapair.agent.surfaces.cli.options import Given, command
 
 
-@app.command()
+@command(app, settings=("base_url", "model", "sandbox"))
 def mcp(
+    given: Given,
     root: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder with repositories; may be repeated. Default: the client's."),
+        typer.Option(
+            help="Folder with repositories; may be repeated.", show_default="the client's"
+        ),
     ] = None,
     allow_apply: Annotated[bool, typer.Option(help="Let the client change work trees.")] = False,
-    base_url: BaseUrl = None,
-    model: ModelName = None,
-    sandbox: SandboxName = None,
 ) -> None:
     """Serve other assistants on standard input and output by the Model Context Protocol."""
     try:
@@ -28,6 +29,5 @@ def mcp(
         if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
             raise
         fail(2, "The package mcp is missing. Install it: pip install 'reapair[mcp]'")
-    given = {"base_url": base_url, "model": model, "sandbox": sandbox}
     worker = Worker(root or [], {name: value for name, value in given.items() if value})
     make_server(worker, allow_apply=allow_apply).run("stdio")

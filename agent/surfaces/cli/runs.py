@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reapair.agent.surfaces.cli.common import RunId, app, fail, find_run, settings_from, short
+from reapair.agent.surfaces.cli.options import command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60}
 
 
-@app.command()
+@command(app)
 def runs(
     attempts: Annotated[bool, typer.Option("--attempts", help="Attempts, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per run.")] = False,
@@ -27,7 +28,7 @@ def runs(
     show_runs(summaries(settings_from({}, here=False).runs, attempts=attempts), as_json=json)
 
 
-@app.command()
+@command(app)
 def show(
     run_id: RunId,
     tokens: Annotated[bool, typer.Option(help="What each request cost.")] = False,
@@ -44,7 +45,7 @@ def show(
         fail(2, str(error))
 
 
-@app.command()
+@command(app)
 def report(
     run_id: RunId,
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
@@ -68,7 +69,7 @@ def report(
             fail(1, "There is no browser here to open it with. Open the file above.")
 
 
-@app.command()
+@command(app)
 def apply(
     run_id: RunId,
 ) -> None:
@@ -78,7 +79,7 @@ def apply(
     _change_by_run(run_id, apply_to_work_tree, "applied to")
 
 
-@app.command()
+@command(app)
 def undo(
     run_id: RunId,
 ) -> None:
@@ -109,7 +110,7 @@ def _change_by_run(run_id: str, change: Callable[[Path, bytes], None], said: str
     typer.echo(f"The change was {said} {short(repository)}.")
 
 
-@app.command()
+@command(app)
 def clean(
     older_than: Annotated[
         str, typer.Option(help="Since a run's last event: 30d, 12h, 90m.")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from reapair.agent.surfaces.cli.common import Debug, app, fail, leave, short
+from reapair.agent.surfaces.cli.common import app, fail, leave, short
+from reapair.agent.surfaces.cli.options import command
 
 if TYPE_CHECKING:
     from reapair.agent.model.types import ModelError
@@ -18,20 +19,29 @@ Engine = Literal["embedded", "llama-server", "vllm"]
 PORT = 8080
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
+@command(app, context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
 def serve(
     context_of_command: typer.Context,
-    engine: Annotated[Engine | None, typer.Option(help="Default: what suits the machine.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A GGUF file, a quantisation, or a repository for vLLM.")
+    engine: Annotated[
+        Engine | None,
+        typer.Option(show_default="what suits the machine", help="Program that serves."),
     ] = None,
-    context: Annotated[int | None, typer.Option(help="Tokens for each attempt.", min=4096)] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A GGUF file, a quantisation, or a repository for vLLM.",
+            show_default="the best that fits",
+        ),
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(help="Tokens for each attempt.", min=4096, show_default="what fits"),
+    ] = None,
     attempts: Annotated[int, typer.Option(help="Attempts served at once.", min=1, max=64)] = 1,
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = PORT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, start nothing.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the server that was started.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Fetch a missing file, do not ask.")] = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Start a model server for solve, with the right flags, and keep it running.
 
@@ -55,7 +65,7 @@ def serve(
     leave(0 if _preflight() else 3)
 
 
-@app.command()
+@command(app)
 def models(
     json: Annotated[bool, typer.Option("--json", help="One JSON object per file.")] = False,
 ) -> None:

@@ -7,35 +7,15 @@ from typing import Annotated
 
 import typer
 
-from reapair.agent.surfaces.cli.common import (
-    ApiKey,
-    BaseUrl,
-    Debug,
-    Image,
-    Include,
-    ModelName,
-    Project,
-    SandboxName,
-    SetupCommand,
-    TestCommand,
-    app,
-    fail,
-    leave,
-    settings_from,
-)
+from reapair.agent.surfaces.cli.common import app, fail, leave, settings_from
+from reapair.agent.surfaces.cli.options import ENVIRONMENT, SERVER, Given, command
 
 
-@app.command()
+@command(app, settings=ENVIRONMENT)
 def prepare(
-    project: Project = None,
-    include: Include = None,
-    setup_command: SetupCommand = None,
-    test_command: TestCommand = None,
-    image: Image = None,
-    sandbox: SandboxName = None,
+    given: Given,
     shell: Annotated[bool, typer.Option("--shell", help="Then open a shell in it.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The result as one JSON object.")] = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Make the environment of this repository and run its tests, without a model.
 
@@ -45,14 +25,6 @@ def prepare(
     from reapair.agent.surfaces.prepare import prepare_and_show
     from reapair.sandbox import SandboxError
 
-    given = {
-        "project": project.absolute() if project else None,
-        "include": include,
-        "setup_command": setup_command,
-        "test_command": test_command,
-        "image": image,
-        "sandbox": sandbox,
-    }
     try:
         ready = prepare_and_show(Path.cwd(), settings_from(given), shell=shell, as_json=json)
     except UsageError as error:
@@ -64,26 +36,13 @@ def prepare(
     leave(0 if ready else 4)
 
 
-@app.command()
+@command(app, settings=(*SERVER, "image", "sandbox"))
 def doctor(
-    base_url: BaseUrl = None,
-    model: ModelName = None,
-    api_key: ApiKey = None,
-    image: Image = None,
-    sandbox: SandboxName = None,
+    given: Given,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per check.")] = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Check the model server and the sandbox; exit code 0 only if solve would work."""
-    settings = settings_from(
-        {
-            "base_url": base_url,
-            "model": model,
-            "api_key": api_key,
-            "image": image,
-            "sandbox": sandbox,
-        }
-    )
+    settings = settings_from(given)
 
     from reapair.agent.surfaces.console import show_checks
     from reapair.agent.surfaces.doctor import diagnose

@@ -6,30 +6,26 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from reapair.agent.settings.table import MODEL, RESULT
 from reapair.agent.surfaces.cli.common import (
-    ApiKey,
-    BaseUrl,
-    Debug,
-    Image,
-    Include,
-    JsonEvents,
-    ModelName,
-    Project,
-    Quiet,
     RunId,
-    SandboxName,
-    SetupCommand,
-    TestCommand,
-    Verbose,
     app,
     fail,
     find_run,
     run_and_show,
     settings_from,
+)
+from reapair.agent.surfaces.cli.options import (
+    ENVIRONMENT,
+    LIMITS,
+    SERVER,
+    Given,
+    View,
+    command,
 )
 
 if TYPE_CHECKING:
@@ -39,58 +35,29 @@ if TYPE_CHECKING:
     from reapair.agent.loop.cancel import Cancel
     from reapair.agent.result import Result
 
-Text = str | None
 
-
-@app.command()
+@command(
+    app,
+    settings=(
+        *SERVER, "prompts", "tools", *ENVIRONMENT, "test", "strategy", "samples", "repairs",
+        "attempts", "early_stop", *LIMITS,
+        "branch", "patch", "apply", "without_tests", "accept",
+    ),
+    view=True,
+)  # fmt: skip
 def solve(
     issue: Annotated[
         str, typer.Argument(help="Text, a file, -, or on GitHub 123, owner/repo#123, an address.")
     ],
-    base_url: BaseUrl = None,
-    model: ModelName = None,
-    api_key: ApiKey = None,
-    strategy: Annotated[Text, typer.Option(help="auto, guided or loop.")] = None,
-    samples: Annotated[
-        int | None, typer.Option(help="Guided: answers at most for one function.")
-    ] = None,
-    repairs: Annotated[
-        int | None, typer.Option(help="Guided: tries more with the failing output.")
-    ] = None,
-    attempts: Annotated[int | None, typer.Option(help="Attempts; the best is taken.")] = None,
-    tools: Annotated[Text, typer.Option(help="standard, swe-smith or bash.")] = None,
-    early_stop: Annotated[
-        bool | None, typer.Option(help="End the other attempts when one is proved.")
-    ] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Steps before the end.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Minutes before the end.")] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Tokens in and out before the end.")
-    ] = None,
-    project: Project = None,
-    include: Include = None,
-    setup_command: SetupCommand = None,
-    test_command: TestCommand = None,
-    image: Image = None,
-    sandbox: SandboxName = None,
-    test: Annotated[
-        list[str] | None, typer.Option(help="Id of a test that must fail before, pass after.")
-    ] = None,
-    without_tests: Annotated[
-        bool, typer.Option("--without-tests", help="Hand over no tests of the change's own.")
+    given: Given,
+    view: View,
+    pr: Annotated[
+        bool,
+        typer.Option("--pr", help="Open a draft pull request, too.", rich_help_panel=RESULT),
     ] = False,
-    prompts: Annotated[
-        Path | None, typer.Option(help="Folder with prompts in place of ours.")
-    ] = None,
-    accept: Annotated[Text, typer.Option(help="Weakest verdict that exits 0.")] = None,
-    patch: Annotated[Path | None, typer.Option(help="Write the patch here; no branch.")] = None,
-    apply: Annotated[bool, typer.Option(help="Change the work tree; no branch.")] = False,
-    pr: Annotated[bool, typer.Option("--pr", help="Open a draft pull request, too.")] = False,
-    serve: Annotated[bool, typer.Option("--serve", help="Start a server if none runs.")] = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    json: JsonEvents = False,
-    debug: Debug = False,  # noqa: ARG001
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Start a server if none runs.", rich_help_panel=MODEL)
+    ] = False,
 ) -> None:
     """Solve ISSUE in this git repository and hand over a proved patch.
 
@@ -98,32 +65,6 @@ def solve(
     9 regression-free, 10 unproved, 11 refuted, 12 no change, 130/143 stopped,
     141 nobody reads the output any more.
     """
-    given = {
-        "base_url": base_url,
-        "model": model,
-        "api_key": api_key,
-        "strategy": strategy,
-        "samples": samples,
-        "repairs": repairs,
-        "attempts": attempts,
-        "tools": tools,
-        "early_stop": early_stop,
-        "max_steps": max_steps,
-        "max_minutes": max_minutes,
-        "max_tokens": max_tokens,
-        "project": project.absolute() if project else None,
-        "include": include,
-        "setup_command": setup_command,
-        "test_command": test_command,
-        "image": image,
-        "sandbox": sandbox,
-        "test": test or None,
-        "without_tests": without_tests or None,
-        "prompts": prompts.absolute() if prompts else None,
-        "accept": accept,
-        "patch": patch.absolute() if patch else None,
-        "apply": apply or None,
-    }
     text, address = _from_github(issue)
     if pr and not address:
         fail(2, "--pr needs an issue on GitHub: its number, owner/repo#123, or its address.")
@@ -150,74 +91,56 @@ def solve(
             start_one(error, asked_for=serve)
             return solve_it()
 
-    run_and_show(job, settings, as_json=json, quiet=quiet, verbose=verbose)
+    run_and_show(job, settings, view)
 
 
-@app.command()
-def demo(
-    sandbox: Annotated[
-        str, typer.Option(help="docker, podman, bubblewrap, none or auto.")
-    ] = "auto",
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    json: JsonEvents = False,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
+@command(app, settings=("sandbox",), view=True)
+def demo(given: Given, view: View) -> None:
     """Fix a bug in a small repository with a tiny model; both ship with this program."""
     from reapair.agent.demo.play import INTRODUCTION, play
 
-    if not (json or quiet):
+    if not (view.as_json or view.quiet):
         typer.echo(INTRODUCTION)
-    settings = settings_from({"sandbox": sandbox}, here=False)
-    run_and_show(
-        lambda on_event, _: play(on_event, sandbox=settings.sandbox),
-        settings,
-        as_json=json,
-        quiet=quiet,
-        verbose=verbose,
-    )
+    settings = settings_from(given, here=False)
+    run_and_show(lambda on_event, _: play(on_event, sandbox=settings.sandbox), settings, view)
 
 
-@app.command()
-def resume(
-    run_id: RunId,
-    api_key: ApiKey = None,
-    base_url: BaseUrl = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    json: JsonEvents = False,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
-    """Go on with a run that was stopped, killed, or lost its server."""
-    _go_on(run_id, None, api_key, base_url, as_json=json, quiet=quiet, verbose=verbose)
+_OTHERWISE = (*SERVER, "sandbox", *LIMITS)
+"""Settings that a run may go on with other values of."""
 
 
-@app.command("continue")
+@command(app, settings=_OTHERWISE, view=True)
+def resume(run_id: RunId, given: Given, view: View) -> None:
+    """Go on with a run that was stopped, killed, or lost its server.
+
+    What is not given stays as the run was started with.
+    """
+    _go_on(run_id, None, given, view)
+
+
+@command(app, "continue", settings=_OTHERWISE, view=True)
 def continue_(
     run_id: RunId,
     instruction: Annotated[str, typer.Argument(help="What to do next, in your words.")],
-    api_key: ApiKey = None,
-    base_url: BaseUrl = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    json: JsonEvents = False,
-    debug: Debug = False,  # noqa: ARG001
+    given: Given,
+    view: View,
 ) -> None:
-    """Tell a run that is finished or stopped what to do next; its limits begin anew."""
-    _go_on(run_id, instruction, api_key, base_url, as_json=json, quiet=quiet, verbose=verbose)
+    """Tell a run that is finished or stopped what to do next; its limits begin anew.
+
+    What is not given stays as the run was started with.
+    """
+    _go_on(run_id, instruction, given, view)
 
 
-@app.command()
+@command(app, settings=_OTHERWISE, view=True)
 def fork(
     run_id: RunId,
-    at: Annotated[int, typer.Option(help="The last step to take over; 0: none.")],
-    instruction: Annotated[Text, typer.Option(help="What to do next, in your words.")] = None,
-    api_key: ApiKey = None,
-    base_url: BaseUrl = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    json: JsonEvents = False,
-    debug: Debug = False,  # noqa: ARG001
+    given: Given,
+    view: View,
+    at: Annotated[int, typer.Option(min=0, help="The last step to take over; 0: none.")],
+    instruction: Annotated[
+        str | None, typer.Option(help="What to do next, in your words.", show_default="nothing")
+    ] = None,
 ) -> None:
     """Begin a new run as a copy of another one's first steps; that one stays as it is."""
     from reapair.agent.log.event_log import RunError
@@ -228,25 +151,18 @@ def fork(
     except RunError as error:
         fail(2, str(error))
     copy.close()
-    if not json:
+    if not view.as_json:
         typer.echo(f"run {copy.id} goes on from step {at} of {run_id}")
-    _go_on(copy.id, instruction, api_key, base_url, as_json=json, quiet=quiet, verbose=verbose)
+    _go_on(copy.id, instruction, given, view)
 
 
-def _go_on(
-    run_id: str,
-    instruction: Text,
-    api_key: Text,
-    base_url: Text,
-    *,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-) -> None:
+def _go_on(run_id: str, instruction: str | None, given: Given, view: View) -> NoReturn:
     """Resume a run, with an instruction or without, and leave with its exit code."""
     directory = find_run(run_id)
-    settings = settings_from({"api_key": api_key}, here=False)
-    key = settings.api_key.get_secret_value() if settings.api_key else None
+    settings = settings_from(given, here=False)
+    changes = {name: getattr(settings, name) for name, value in given.items() if value is not None}
+    # Keys and headers are never stored.
+    changes |= {"api_key": settings.api_key, "headers": settings.headers}
 
     def job(on_event: Callable[[Event], None], cancel: Cancel) -> Result:
         from reapair.agent.log.event_log import Run
@@ -254,21 +170,19 @@ def _go_on(
         from reapair.agent.surfaces.report.reported import resume as resume_run
 
         run = Run(directory, directory.name)
-        if not as_json:
+        if not view.as_json:
             for event in run.of_kind("run_started"):
                 on_event(event)  # So that the screen knows what the run is about.
         return resume_run(
             run,
             instruction=instruction,
-            api_key=key,
-            base_url=base_url,
-            headers=settings.headers,
+            changes=changes,
             on_event=on_event,
             cancel=cancel,
             open_pull_request=publish_result,
         )
 
-    run_and_show(job, settings, as_json=as_json, quiet=quiet, verbose=verbose)
+    run_and_show(job, settings, view)
 
 
 def _from_github(issue: str) -> tuple[str, str]:

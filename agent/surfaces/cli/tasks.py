@@ -7,18 +7,10 @@ from typing import Annotated
 
 import typer
 
-from reapair.agent.surfaces.cli.common import (
-    Image,
-    SandboxName,
-    SetupCommand,
-    TestCommand,
-    app,
-    fail,
-    settings_from,
-    short,
-)
+from reapair.agent.surfaces.cli.common import app, fail, group, settings_from, short
+from reapair.agent.surfaces.cli.options import Given, command
 
-tasks = typer.Typer(no_args_is_help=True)
+tasks = group()
 app.add_typer(tasks, name="tasks", help="Make benchmark tasks of your own: agent tasks make REPO.")
 
 
@@ -27,30 +19,20 @@ def _group() -> None:
     """Keep `make` a word of its own while it is the only one."""
 
 
-@tasks.command()
+@command(tasks, settings=("setup_command", "test_command", "sandbox", "image"))
 def make(
+    given: Given,
     repository: Annotated[Path, typer.Argument(help="A Python repository with tests.")],
     out: Annotated[Path, typer.Option(help="Directory for the tasks.")] = Path("tasks"),
     count: Annotated[int, typer.Option(min=1, help="How many tasks.")] = 10,
     seed: Annotated[int, typer.Option(help="Decides which bugs.")] = 1,
-    setup_command: SetupCommand = None,
-    test_command: TestCommand = None,
-    sandbox: SandboxName = None,
-    image: Image = None,
 ) -> None:
     """Put bugs into a repository that its tests notice, each as a task for agent eval."""
     from reapair.agent.lab.tasks.bugs import NoGeneratorError
     from reapair.agent.lab.tasks.make import TasksError, make_tasks
     from reapair.sandbox import SandboxError
 
-    settings = settings_from(
-        {
-            "setup_command": setup_command,
-            "test_command": test_command,
-            "sandbox": sandbox,
-            "image": image,
-        }
-    )
+    settings = settings_from(given)
 
     def say(line: str) -> None:
         typer.echo(line, err=True)
