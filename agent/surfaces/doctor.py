@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reapair.agent.model import advice
+from reapair.agent.model.capability import makes_calls
 from reapair.agent.model.client import Client
 from reapair.agent.model.connect import named
 from reapair.agent.model.kept_server import kept_server
@@ -142,6 +143,16 @@ def check_model(
         yield Check("sampling", "warning", detail, "A newer release of the server takes them.")
     else:
         yield Check("sampling", "ok", "all settings are taken")
+    yield _strategy(client)
+
+
+def _strategy(client: Client) -> Check:
+    """Return what the strategy `auto` makes of the model."""
+    if makes_calls(client):
+        detail = "auto asks bounded questions where a test shows the fault, then the model decides"
+        return Check("strategy", "ok", detail)
+    detail = "the model makes no calls by itself: auto asks bounded questions alone"
+    return Check("strategy", "warning", detail, "Issues with a failing test fit it best.")
 
 
 class _Examination:

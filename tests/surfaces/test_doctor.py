@@ -84,6 +84,17 @@ def test_calls_that_never_come() -> None:
     assert "--enable-auto-tool-choice" in found["tool call"].mend
 
 
+def test_a_model_without_calls_is_asked_bounded_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with ScriptedServer([{"content": "I can't."}] * 20, dialect="vllm", model="tiny") as scripted:
+        assert findings(scripted.base_url)["strategy"].status == "warning"
+        asked = len(scripted.chats)
+        findings(scripted.base_url)
+        assert len(scripted.chats) == 2 * asked - 1
+
+
 def test_tools_that_the_server_refuses() -> None:
     refusal = {"fault": "bad_request"}
     with ScriptedServer([refusal] * 20) as scripted:
