@@ -170,7 +170,8 @@ def test_what_is_kept_is_private(tmp_path: Path, umask: int) -> None:
 
 def test_every_field_that_a_run_writes_is_documented(tmp_path: Path) -> None:
     task = proved_task(tmp_path / "repository")
-    turns = [{"content": ""}, *script(task, task.gold)]
+    # An empty answer is asked for once more, without a stream, before it is discarded.
+    turns = [{"content": ""}, {"content": ""}, *script(task, task.gold)]
     with ScriptedServer(turns) as server:
         settings = Settings(base_url=server.base_url, sandbox="none", runs=tmp_path / "runs",
                             test_command=FAST)  # fmt: skip
