@@ -39,21 +39,11 @@ from reapair.sandbox.secrets import HIDDEN
 from reapair.tools import Tool
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.sqlite import SqliteSaver
-
     from reapair.agent.handover.port import OpenPullRequest
     from reapair.sandbox import Engine, Sandbox
 
 RECURSION_LIMIT = 1_000_000
 """LangGraph's own limit counts supersteps; ours counts steps and ends runs by name."""
-
-_LATEST_ONLY = """
-CREATE TRIGGER IF NOT EXISTS latest_only AFTER INSERT ON checkpoints BEGIN
-    DELETE FROM checkpoints WHERE checkpoint_id < NEW.checkpoint_id;
-    DELETE FROM writes WHERE checkpoint_id < NEW.checkpoint_id;
-END
-"""
-"""A run goes on from its last checkpoint and its log; earlier ones would only fill the disk."""
 
 
 class UsageError(Exception):
@@ -357,10 +347,11 @@ def _invoke(session: Session, instruction: str | None = None) -> None:
     from langsmith.run_helpers import tracing_context
 
     from reapair.agent.guided.stages import Stages
+    from reapair.agent.loop.checkpoint import checkpointer_in
     from reapair.agent.loop.graph import build
 
     config = {"configurable": {"thread_id": session.run.id}, "recursion_limit": RECURSION_LIMIT}
-    checkpointer = _checkpointer(session.run.private_file("checkpoint.sqlite"))
+    checkpointer = checkpointer_in(session.run.private_file("checkpoint.sqlite"))
     # In a graph of the caller's, LangGraph would take this one for a part of it.
     outer = var_child_runnable_config.set(None)
     try:
@@ -374,19 +365,6 @@ def _invoke(session: Session, instruction: str | None = None) -> None:
     finally:
         var_child_runnable_config.reset(outer)
         checkpointer.conn.close()
-
-
-def _checkpointer(file: Path) -> SqliteSaver:
-    from langgraph.checkpoint.sqlite import SqliteSaver
-
-    connection = sqlite3.connect(file, check_same_thread=False)
-    # Survives kill -9; the event log is the truth after a power failure.
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    saver = SqliteSaver(connection)
-    saver.setup()
-    connection.execute(_LATEST_ONLY)
-    return saver
 
 
 def _import_in_background() -> None:
