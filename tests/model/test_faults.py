@@ -11,12 +11,12 @@ import pytest
 
 from reapair.agent.model.types import Outcome
 from reapair.agent.result import ExitReason
-from support.faults import BOTH, ENDING, LASTING, Case, play_ending, play_lasting
+from support.faults import ALL, ENDING, LASTING, Case, play_ending, play_lasting
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("dialect", BOTH)
+@pytest.mark.parametrize("dialect", ALL)
 def test_no_turn_is_lost(dialect: str, tmp_path: Path) -> None:
     rows, result, log = play_lasting(dialect, tmp_path)
     assert [str(row) for row in rows if not row.recovered] == []

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ if __name__ == "__main__":
 
 from reapair.agent.log.events import Event
 from reapair.agent.model.client import Client
+from reapair.agent.model.server_errors import WORDS, Words
 from reapair.agent.model.servers import detect
-from reapair.agent.model.types import Outcome
+from reapair.agent.model.types import Outcome, ServerKind
 from reapair.agent.result import ExitReason, Result
 from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
@@ -31,6 +32,8 @@ from support.tasks import Task, own_tasks, turn
 
 BOTH = ("llama.cpp", "vllm")
 LLAMA, VLLM = BOTH[:1], BOTH[1:]
+OLLAMA, LMSTUDIO = ("ollama",), ("lmstudio",)
+ALL = (*BOTH, *OLLAMA, *LMSTUDIO)
 READ = "<arg_key>path</arg_key><arg_value>calc.py</arg_value>"
 CALL = f"<tool_call>read{READ}</tool_call>"
 
@@ -42,7 +45,7 @@ class Case:
     name: str
     turns: tuple[Json, ...]
     outcome: Outcome
-    dialects: tuple[str, ...] = BOTH
+    dialects: tuple[str, ...] = ALL
     ends: ExitReason | None = None
 
 
@@ -207,7 +210,36 @@ ENDING = [
     _case("model gone in mid-run", O.NOT_FOUND, {"fault": "not_found"}, ends=E.MODEL_ERROR),
 ]  # fmt: skip
 
-LASTING = [*PARSED, *MARKUP, *WIRE]
+
+def _said(server: ServerKind, outcome: Outcome) -> list[Case]:
+    """Return a case for each of the words by which this server means `outcome`."""
+    status = 400 if server == "lmstudio" else 500
+    return [
+        _case(f"{words.example[:40]!r}", outcome, _says(status, words), dialects=(server,))
+        for words in WORDS
+        if words.server == server and words.outcome is outcome
+    ]
+
+
+def _says(status: int, words: Words) -> Json:
+    error = {"message": words.example, "type": "api_error"} if status == 500 else words.example
+    return {"fault": "says", "status": status, "body": {"error": error}}
+
+
+# The words of servers that can't be had here, as reported; one overflow each is enough.
+SAID = [
+    *_said("ollama", O.FORMAT_ERROR), *_said("ollama", O.OVERFLOW)[:1],
+    *_said("ollama", O.UNAVAILABLE), *_said("lmstudio", O.FORMAT_ERROR),
+    *_said("lmstudio", O.OVERFLOW)[:1], *_said("lmstudio", O.UNAVAILABLE),
+]  # fmt: skip
+ENDING += [
+    replace(case, ends=E.MODEL_ERROR)
+    for case in (
+        *_said("ollama", O.BAD_REQUEST), *_said("lmstudio", O.BAD_REQUEST),
+        *_said("lmstudio", O.BAD_HISTORY),
+    )
+]  # fmt: skip
+LASTING = [*PARSED, *MARKUP, *WIRE, *SAID]
 
 
 def play_lasting(dialect: str, folder: Path) -> tuple[list[Row], Result, list[Event]]:
@@ -278,7 +310,7 @@ def _play(
 def main() -> None:
     """Print the table."""
     lost = 0
-    for dialect in BOTH:
+    for dialect in ALL:
         with tempfile.TemporaryDirectory() as name:
             rows, *_ = play_lasting(dialect, Path(name))
         for case in ENDING:

@@ -51,6 +51,8 @@ class LlamaCpp:
     reasoning_key = "reasoning_content"
     closes_after_stream = True
     slots = 1
+    cuts = False
+    """Whether a prompt that is too long loses its start instead of being refused."""
 
     def __init__(self, model: str, context: int) -> None:
         self.model, self.context = model, context
@@ -240,6 +242,3 @@ def _usage(counts: Counts) -> Json:
         "total_tokens": counts.prompt + counts.completion,
         "prompt_tokens_details": {"cached_tokens": counts.cached},
     }
-
-
-DIALECTS = {"llama.cpp": LlamaCpp, "vllm": Vllm}

@@ -35,6 +35,7 @@ FAULTS = {
     "unauthorized": "401",
     "not_found": "404",
     "filtered": "a content filter's refusal",
+    "says": "the status and body that the turn gives",
 }
 
 _CREATED = 1_795_294_948
@@ -51,7 +52,7 @@ def answer(handler: Any, script: Any, body: Json, turn: Json, counts: Counts) ->
     fault = turn.get("fault")
     if fault is not None and fault not in FAULTS:
         raise ValueError(f"unknown fault {fault!r}; known: {', '.join(FAULTS)}")
-    if _refuse(handler, script.dialect, fault, body, counts):
+    if _refuse(handler, script.dialect, turn, body, counts):
         return
     number = len(script.chats)
     if body.get("stream") and fault != "not_streamed":
@@ -60,8 +61,12 @@ def answer(handler: Any, script: Any, body: Json, turn: Json, counts: Counts) ->
     handler.json(200, _Exchange(script, body, turn, counts, number).whole())
 
 
-def _refuse(handler: Any, dialect: Any, fault: str | None, body: Json, counts: Counts) -> bool:
+def _refuse(handler: Any, dialect: Any, turn: Json, body: Json, counts: Counts) -> bool:
     """Send the error that takes the place of an answer, if the fault is one."""
+    fault = turn.get("fault")
+    if fault == "says":
+        handler.json(turn["status"], turn["body"], close=True)
+        return True
     if fault == "no_answer":
         handler.close_connection = True
         return True

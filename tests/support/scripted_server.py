@@ -22,10 +22,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from support.scripted_dialects import DIALECTS, Counts, Json, count_tokens
+from support.local_dialects import LmStudio, Ollama
+from support.scripted_dialects import Counts, Json, LlamaCpp, Vllm, count_tokens
 from support.scripted_exchange import answer, written
 
 Turn = Json | Callable[[Json], Json]
+
+
+DIALECTS: dict[str, type[LlamaCpp]] = {
+    dialect.name: dialect for dialect in (LlamaCpp, Vllm, Ollama, LmStudio)
+}
 
 
 @dataclass
@@ -44,7 +50,7 @@ class ScriptedServer:
     Args:
         turns: answers to chat requests, in order, after the last one 400; or a function that
             answers all of them.
-        dialect: `llama.cpp` or `vllm`.
+        dialect: a key of `DIALECTS`.
         context: tokens that fit; a longer prompt gets the dialect's own overflow error.
         api_key: wanted from every request to `/v1` when set.
         loading: GETs and POSTs that are answered with 503 first, as while a model is loaded.
@@ -176,7 +182,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.json(*refused, close=True)
             return
         size = count_tokens(prompt)
-        if size >= script.dialect.context:
+        if size >= script.dialect.context and script.dialect.cuts:
+            size = script.dialect.context // 2 + 2
+        elif size >= script.dialect.context:
             self.json(400, script.dialect.overflow(size), close=True)
             return
         with script.lock:
