@@ -174,7 +174,7 @@ class Candidate(BaseModel):
 
 
 def accepted(verdict: Verdict, weakest: str) -> bool:
-    """Tell whether a verdict is as strong as `weakest`: `proved` or `regression_free`."""
+    """Return whether a verdict is as strong as `weakest`: `proved` or `regression_free`."""
     return verdict is Verdict.PROVED or verdict == weakest == Verdict.REGRESSION_FREE
 
 

@@ -73,7 +73,7 @@ def changed_lines(patch: bytes) -> int:
 
 
 def is_good_enough(verdict: Verdict, patch: bytes) -> bool:
-    """Tell whether no other attempt has to be waited for."""
+    """Return whether no other attempt has to be waited for."""
     return verdict is Verdict.PROVED and changed_lines(patch) <= SMALL_LINES
 
 
@@ -138,7 +138,7 @@ def _order(candidate: Candidate) -> tuple[float, ...]:
 
 
 def _why(ordered: Sequence[Candidate]) -> str:
-    """Say in one sentence what put the first before the second."""
+    """Return in one sentence what put the first before the second."""
     first, verdict = ordered[0], ordered[0].verdict
     name = f"Attempt {first.attempt}"
     if len(ordered) == 1:

@@ -161,7 +161,7 @@ def replace_in_work_tree(repository: Path, old: bytes, new: bytes) -> None:
 
 
 def is_applied(repository: Path, patch: bytes) -> bool:
-    """Tell whether the work tree holds the whole change already."""
+    """Return whether the work tree holds the whole change already."""
     with _explained(), TemporaryDirectory(prefix="agent-") as scratch:
         try:
             GitStore(Path(scratch) / "store", repository).git(
@@ -265,7 +265,7 @@ def _made_before(user: Repository, name: str, tree: str, head: str | None, when:
 
 
 def _is_taken(user: Repository, branch: str) -> bool:
-    """Tell whether a branch exists, or one inside or one that HEAD waits for, in any case."""
+    """Return whether a branch, one inside it or HEAD's unborn one has this name, in any case."""
     names = user.git("for-each-ref", "--format=%(refname)", "refs/heads/").decode(
         "utf-8", "replace"
     )

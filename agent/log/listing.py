@@ -63,7 +63,7 @@ def _summary(directory: Path, events: list[Event]) -> Summary:
 
 
 def is_held(directory: Path) -> bool:
-    """Tell whether a process is at work on the run."""
+    """Return whether a process is at work on the run."""
     try:
         with (directory / "lock").open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -50,7 +50,7 @@ class Nodes:
         self._replacements = 0
 
     def prepare(self, state: State) -> State:  # noqa: ARG002
-        """Say what the run stands on; `Session.open` has made it while the graph was loaded."""
+        """Log the environment facts; `Session.open` has found them while the graph was loaded."""
         self._run.append("environment", **self._session.workspace.prepared.facts)
         first = "localise" if self._session.guided else "think"
         return {"next": first, "step": 0, "bad": 0, "wire": 0, "proofs": 0}
@@ -290,14 +290,14 @@ class Nodes:
 
 
 def _worth_another(evidence: Evidence, *, repeated: bool) -> bool:
-    """Tell whether the model is asked for a better change; one it insists on is left unproved."""
+    """Return whether to ask for a better change; one the model insists on is left unproved."""
     if evidence.verdict is Verdict.UNPROVED:
         return evidence.mendable and not repeated
     return evidence.verdict is Verdict.REFUTED
 
 
 def _refutation(prompts: Prompts, evidence: Evidence) -> str:
-    """Say to the model why its change was not accepted, and what to do."""
+    """Return what tells the model why its change was not accepted, and what to do."""
     if evidence.verdict is Verdict.UNPROVED:
         return prompts.render(
             "unproved",

@@ -224,7 +224,7 @@ def opening(prompts: Prompts, tools: Sequence[str]) -> Message:
 
 
 def _announcements(session: Session) -> list[str]:
-    """Say which server was taken, if nobody named one, and whether code leaves the machine."""
+    """Return lines on the server, if nobody named one, and on code that leaves the machine."""
     server = session.model.server
     lines = []
     if session.settings.base_url is None:

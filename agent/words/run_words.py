@@ -36,7 +36,7 @@ def call(name: str, arguments: dict[str, Any]) -> str:
 
 
 def gist(name: str, content: str) -> str:
-    """Say in a few words what a call gave."""
+    """Return in a few words what a call gave."""
     first = content.strip().partition("\n")[0].rstrip(":")
     if name == "run_tests" and (counts := _COUNTS.search(content)):
         return counts[0]
@@ -74,7 +74,7 @@ def reading_order(result: Result) -> str:
 
 
 def candidate(each: Candidate) -> str:
-    """Say what became of one of several attempts."""
+    """Return what became of one of several attempts."""
     said = [f"attempt {each.attempt}: {each.verdict}", each.exit_reason]
     if each.cross_total:
         said.append(f"{each.cross_passed} of {each.cross_total} tests of the others")
@@ -84,7 +84,7 @@ def candidate(each: Candidate) -> str:
 
 
 def evidence(result: Result) -> list[str]:
-    """Say in a few lines what the verdict rests on."""
+    """Return in a few lines what the verdict rests on."""
     seen, suite = result.evidence, result.evidence.suite
     lines = []
     for shown in seen.reproduction[:5]:
@@ -108,7 +108,7 @@ def evidence(result: Result) -> list[str]:
 
 
 def cost(used: Totals) -> str:
-    """Say what the model's work took: tokens sent, reused, recomputed, generated, and seconds."""
+    """Return what the model's work cost: tokens sent, reused, recomputed, generated; seconds."""
     said = f"{used.requests} requests, {used.prompt_tokens} prompt tokens"
     if used.prompt_tokens:
         said += f" ({100 * used.cached_tokens // used.prompt_tokens} % reused"
@@ -121,7 +121,7 @@ def cost(used: Totals) -> str:
 
 
 def request(usage: dict[str, Any]) -> str:
-    """Say what one request cost."""
+    """Return what one request cost."""
     prompt, cached = int(usage["prompt_tokens"] or 0), int(usage["cached_tokens"] or 0)
     return (
         f"{prompt:>7} prompt, {cached:>7} reused, {prompt - cached:>6} "

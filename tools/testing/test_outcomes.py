@@ -104,7 +104,7 @@ _CODE_OF_ITS_OWN = re.compile(r"[|;&]|\bmake\b")
 
 
 def disagreement(outcome: SuiteOutcome, result: ExecResult, command: str, output: str) -> str:
-    """Say where the exit code, the report and the log contradict each other; "" where they do not.
+    """Return where exit code, report and log contradict each other; "" where they do not.
 
     A test can write into a report, and a repository's settings can turn an exit code. A command of
     several parts may well end with 0 although its tests failed, and too little coverage with
@@ -127,7 +127,7 @@ def disagreement(outcome: SuiteOutcome, result: ExecResult, command: str, output
 
 
 def cut_off(result: ExecResult) -> str:
-    """Say why a test that had begun did not end."""
+    """Return why a test that had begun did not end."""
     if result.timed_out:
         return "It was still running when the time was up."
     if result.oom:

@@ -107,7 +107,7 @@ class TestRunner:
         return self._run(sandbox, "python -m unittest discover -v", tree, chosen, timeout)
 
     def takes_names(self, sandbox: Sandbox) -> bool:
-        """Tell whether a selector may be the name of a test, without a path."""
+        """Return whether a selector may be the name of a test, without a path."""
         return choose(*self._decided(sandbox)).selects_names
 
     def _decided(self, sandbox: Sandbox) -> tuple[str, Tree]:

@@ -151,7 +151,7 @@ def _selected(tool: str, request: Request, own: str) -> tuple[str, str]:
 
 
 def _is_by_name(request: Request) -> bool:
-    """Tell whether the selector names tests; what looks like no path is a name."""
+    """Return whether the selector names tests; what looks like no path is a name."""
     if request.name:
         return True
     path = request.path
