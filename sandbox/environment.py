@@ -121,7 +121,7 @@ def install(sandbox: Sandbox, command: str, fill: Callable[[Sandbox], None], pri
         raise _failed(command, result)
     _must(
         sandbox,
-        f"xargs -0 rm -f -- < {private}/sources && rm -rf .git {private}/*"
+        f"xargs -0 rm -f -- < {private}/sources && rm -rf .git"
         " && find . -depth -mindepth 1 -type d -empty -delete",
     )
 

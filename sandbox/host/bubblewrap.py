@@ -56,7 +56,6 @@ class BubblewrapSandbox(DirectorySandbox):
             *("--cap-drop", "ALL", "--uid", "1000", "--gid", "1000"),
             *("--hostname", "sandbox", "--clearenv", *variables),
             *self._system_binds(),
-            *self._python_binds(),
             *(self._network_binds() if self.setup else ()),
             *self._private_binds(),
             *("--remount-ro", "/", "--chdir", WORKSPACE, "--", *self._limited(), *argv),
@@ -102,6 +101,8 @@ class BubblewrapSandbox(DirectorySandbox):
         binds = []
         for name, place in (("testbed", WORKSPACE), ("home", HOME), ("tmp", TMP)):
             binds += ["--bind", str(root / name), place]
+        # After those, which would hide a Python that is below one of these places.
+        binds += self._python_binds()
         for name in _ETC:
             binds += ["--ro-bind", str(root / "etc" / name), f"/etc/{name}"]
         if self.setup:
