@@ -16,6 +16,7 @@ class Verdict(StrEnum):
     """What the proof says of a patch; never what the model says of it."""
 
     PROVED = "proved"
+    SHOWN = "shown"
     REGRESSION_FREE = "regression_free"
     UNPROVED = "unproved"
     REFUTED = "refuted"
@@ -61,6 +62,7 @@ class ExitCode(IntEnum):
     MODEL = 3
     SANDBOX = 4
     HANDOVER = 5
+    SHOWN = 8
     REGRESSION_FREE = 9
     UNPROVED = 10
     REFUTED = 11
@@ -69,13 +71,30 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+Author = Literal["existing", "user", "issue", "model_first", "model"]
+
+ORIGINS: dict[str, str] = {
+    "existing": "in the repository",
+    "user": "named by the user",
+    "issue": "the issue's own example",
+    "model_first": "written by the model before it changed product code",
+    "model": "came with the patch",
+}
+"""Who wrote a test that shows the fix, and when, in words."""
+
+
 class Reproduction(BaseModel):
     """A test that shows the fix. `before` is on the untouched snapshot, `after` with the patch."""
 
     test: str
-    author: Literal["existing", "model"]
+    author: Author
     before: TestStatus
     after: TestStatus
+
+    @property
+    def origin(self) -> str:
+        """Who wrote the test, and when, in words."""
+        return ORIGINS[self.author]
 
 
 class Suite(BaseModel):
@@ -173,9 +192,12 @@ class Candidate(BaseModel):
     usage: Totals = Field(default_factory=Totals)
 
 
+_ACCEPTED = (Verdict.PROVED, Verdict.SHOWN, Verdict.REGRESSION_FREE)
+
+
 def accepted(verdict: Verdict, weakest: str) -> bool:
-    """Return whether a verdict is as strong as `weakest`: `proved` or `regression_free`."""
-    return verdict is Verdict.PROVED or verdict == weakest == Verdict.REGRESSION_FREE
+    """Return whether a verdict is as strong as `weakest`: proved, shown or regression_free."""
+    return verdict in _ACCEPTED[: _ACCEPTED.index(Verdict(weakest)) + 1]
 
 
 class Choice(BaseModel):
@@ -256,19 +278,23 @@ class Result(BaseModel):
         """Keep patch and messages in memory, because the run's directory is about to go."""
         self._memory = (self.patch, messages)
 
-    def exit_code(self, *, accept_regression_free: bool = False) -> ExitCode:
-        """Return the process's exit code: the verdict's with a patch, else the exit reason's."""
+    def exit_code(self, accept: str = "proved") -> ExitCode:
+        """Return the process's exit code: the verdict's with a patch, else the exit reason's.
+
+        `accept` is the weakest verdict that gives 0.
+        """
         if self.handover_failed:
             return ExitCode.HANDOVER
         if self.verdict is Verdict.EMPTY and self.exit_reason in _REASON_CODES:
             return _REASON_CODES[self.exit_reason]
-        if self.verdict is Verdict.REGRESSION_FREE and accept_regression_free:
+        if accepted(self.verdict, accept):
             return ExitCode.PROVED
         return _VERDICT_CODES[self.verdict]
 
 
 _VERDICT_CODES = {
     Verdict.PROVED: ExitCode.PROVED,
+    Verdict.SHOWN: ExitCode.SHOWN,
     Verdict.REGRESSION_FREE: ExitCode.REGRESSION_FREE,
     Verdict.UNPROVED: ExitCode.UNPROVED,
     Verdict.REFUTED: ExitCode.REFUTED,

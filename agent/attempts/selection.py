@@ -34,6 +34,7 @@ CROSS_SECONDS = 600.0
 
 _RANK = (
     Verdict.PROVED,
+    Verdict.SHOWN,
     Verdict.REGRESSION_FREE,
     Verdict.UNPROVED,
     Verdict.REFUTED,

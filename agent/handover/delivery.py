@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reapair.agent.settings.settings import Settings
     from reapair.agent.workspace.workspace import Workspace
 
-HANDED_OVER = frozenset({Verdict.PROVED, Verdict.REGRESSION_FREE, Verdict.UNPROVED})
+HANDED_OVER = frozenset({Verdict.PROVED, Verdict.SHOWN, Verdict.REGRESSION_FREE, Verdict.UNPROVED})
 """Verdicts whose patch becomes a branch; a refuted one stays a file in the run's directory."""
 
 
@@ -179,7 +179,7 @@ class Delivery:
             history=self.settings.history,
         )
         baseline = workspace.suite_of(head)
-        evidence = verify(workspace, patch, snapshot=head, baseline=baseline)
+        evidence = verify(workspace, patch, snapshot=head, baseline=baseline, issue=self.issue)
         self.run.append(
             "verification", result.steps, on="HEAD", evidence=evidence.model_dump(mode="json")
         )

@@ -171,7 +171,8 @@ class Nodes:
                 counts = dict(Counter(baseline.statuses.values()))
                 self._run.append("baseline", step, command=baseline.command, counts=counts)
             session.say("verification", "proving the patch")
-        evidence = verify(workspace, patch, baseline=baseline)
+        history = workspace.recorded_patches()
+        evidence = verify(workspace, patch, baseline=baseline, issue=session.issue, history=history)
         facts = evidence.model_dump(mode="json")
         self._run.append("verification", step, patch=digest(patch), evidence=facts)
         return evidence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -94,6 +95,22 @@ def parted(patch: bytes) -> tuple[bytes, bytes]:
     changes = [replace(c, support=any(map(_named_support, (c.old, c.new)))) for c in
                read_changes(patch)]  # fmt: skip
     return joined(changes, support=False), joined(changes, support=True)
+
+
+def first_tests_of(history: Iterable[bytes], final: bytes) -> bytes:
+    """Return the tests that stood in the tree when product code of the final patch first changed.
+
+    Args:
+        history: the change after each step of the run, as the log has it.
+    """
+    product = {c.path for c in read_changes(parted(final)[0])}
+    tests = b""
+    for patch in history:
+        code, now = parted(patch)
+        if any(change.path in product for change in read_changes(code)):
+            return tests
+        tests = now
+    return b""
 
 
 def _named_support(name: str | None) -> bool:

@@ -88,18 +88,19 @@ def as_test(found: list[Example], place: Callable[[str], str]) -> str:
         place: returns the module that defines a name, "" when there is none.
     """
     imports: dict[str, None] = {}
-    bodies = []
+    bodies: list[tuple[str, str]] = []
     for example in found:
         body = _body(example)
         needed = _imports(body, place)
         if body and needed is not None:
             imports.update(dict.fromkeys(needed))
-            bodies.append(body)
+            how = "_weak" if example.weak else "_stated" if example.stated else ""
+            bodies.append((how, body))
     if not bodies:
         return ""
     methods = "\n".join(
-        f"    def test_example_{number}(self):\n{_indented(body)}"
-        for number, body in enumerate(bodies, 1)
+        f"    def test_example_{number}{how}(self):\n{_indented(body)}"
+        for number, (how, body) in enumerate(bodies, 1)
     )
     head = "".join(f"{line}\n" for line in ("import unittest", *imports))
     return f"{head}\n\nclass IssueExample(unittest.TestCase):\n{methods}"

@@ -67,13 +67,27 @@ class Probed(Sandbox):
             output_limit=output_limit,
         )
 
-    def seen(self) -> set[str] | None:
-        """Return the changed lines, as `number path`, that were executed; None: not measured."""
+    def seen(self) -> dict[str, set[str]] | None:
+        """Return the changed lines, as `number path`, that were run; None: not measured.
+
+        They stand by phase: `exact` while a test runs its own input, `near` for one beside it, ""
+        for all else; `open` has changed files that were opened, and by whose code.
+        """
         result = self._sandbox.exec(f"cat {self._folder}/seen", output_limit=_LIMIT)
-        lines = set(result.text.splitlines())
+        lines = result.text.splitlines()
         if "started" not in lines or "broken" in lines:
             return None
-        return lines - {"started"}
+        found: dict[str, set[str]] = {"": set(), "exact": set(), "near": set(), "open": set()}
+        for line in lines:
+            phase, bar, place = line.partition("|")
+            if bar:
+                found.setdefault(phase, set()).add(place)
+        return found
+
+
+def ran(seen: Mapping[str, set[str]]) -> bool:
+    """Return whether changed lines were run."""
+    return any(lines for phase, lines in seen.items() if phase != "open")
 
 
 def is_code(change: Change) -> bool:
@@ -84,11 +98,17 @@ def is_code(change: Change) -> bool:
 
 
 def _spoken(text: str) -> str:
-    """Return a source's syntax tree without its docstrings; the text where it is no Python."""
+    """Return a source's syntax tree without its docstrings; the text where there is none.
+
+    Trees can be deeper than what may be walked: a sum of a thousand terms is ordinary code.
+    """
     try:
-        tree = parse_python(text)
+        return _dumped(parse_python(text))
     except (SyntaxError, RecursionError):
         return text
+
+
+def _dumped(tree: ast.Module) -> str:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):

@@ -36,6 +36,17 @@ def is_support(path: str, before: str, after: str, test_command: str) -> bool:
     )
 
 
+def is_test_source(path: str) -> bool:
+    """Return whether a file is source that a runner may find tests in."""
+    name = path.rpartition("/")[2]
+    if name.endswith(".py"):
+        return is_test_file(name) and name != "conftest.py"
+    return (
+        is_test_file(path)
+        and re.search(r"\.([cm]?[jt]sx?|go|rs|java|kt|rb|php)$", name) is not None
+    )
+
+
 def is_settings(path: str) -> bool:
     """Tell whether a file by its name changes how tests run, or what they say."""
     return _SETTINGS.fullmatch(path.rpartition("/")[2]) is not None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from reapair.agent.proof.changes import Change
 from reapair.agent.proof.support import is_settings, settings_in
-from reapair.agent.proof.tricks import dotted
+from reapair.agent.proof.tricks import dotted, module_patches
 from reapair.tools.python_source import parse_python
 
 _HOOKS = re.compile(r"pytest_\w+|collect_ignore(_glob)?")
@@ -42,8 +42,31 @@ def tampering(change: Change) -> list[str]:
     elif not change.is_new:
         found += _changed_tests(change)
         found += [f"{path} {said}." for said in _left_out(change)]
+    if not is_settings(path):
+        found += [f"{path}:{line} {said}." for line, said in module_patches(change)]
+        found += [f"{path} gives {name}, which it imports, another meaning."
+                  for name in _shadowed(change)]  # fmt: skip
     if "pytest_plugins" in change.added_text and name.endswith(".py"):
         found.append(f"{path} loads plugins into the test run.")
+    return found
+
+
+def _shadowed(change: Change) -> list[str]:
+    """Return names that a file imported before, and that added code at its top defines anew."""
+    try:
+        before, after = parse_python(change.before), parse_python(change.after)
+    except SyntaxError:
+        return []
+    imports = (n for n in ast.walk(before) if isinstance(n, ast.Import | ast.ImportFrom))
+    imported = {alias.asname or alias.name for node in imports for alias in node.names}
+    found = []
+    for node in after.body:
+        if node.lineno in change.added:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            names = [t.id for t in targets if isinstance(t, ast.Name)]
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names.append(node.name)
+            found += [name for name in names if name in imported]
     return found
 
 
@@ -60,13 +83,13 @@ def changed_test_names(change: Change) -> list[str] | None:
         return None if any(line.strip() for line in change.removed) else []
     try:
         before, after = _units(parse_python(change.before)), _units(parse_python(change.after))
+        return sorted(
+            name
+            for name, nodes in before.items()
+            if not all(any(_kept(node, now) for now in after.get(name, ())) for node in nodes)
+        )
     except (SyntaxError, RecursionError):
         return None
-    return sorted(
-        name
-        for name, nodes in before.items()
-        if not all(any(_kept(node, now) for now in after.get(name, ())) for node in nodes)
-    )
 
 
 def _changed_tests(change: Change) -> list[str]:

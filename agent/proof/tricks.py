@@ -40,11 +40,36 @@ def product_tricks(change: Change) -> list[str]:
         if getattr(node, "lineno", 0) not in fresh:
             continue
         for detector in _DETECTORS:
-            if said := detector(node, change):
+            if said := _said(detector, node, change):
                 found[f"{change.path}:{getattr(node, 'lineno', 0)} {said}."] = None
         if node in at_import and (said := _ends_process(node, change)):
             found[f"{change.path}:{getattr(node, 'lineno', 0)} {said}."] = None
     return list(found)
+
+
+def _said(detector: Callable[[ast.AST, Change], str], node: ast.AST, change: Change) -> str:
+    try:
+        return detector(node, change)
+    except RecursionError:  # An expression of a thousand terms is no trick.
+        return ""
+
+
+def module_patches(change: Change) -> Iterator[tuple[int, str]]:
+    """Yield where test code at the top of a module replaces a part of one that it imports."""
+    try:
+        tree = parse_python(change.after)
+    except SyntaxError:
+        return
+    write_out_names(tree)
+    imports = (n for n in ast.walk(tree) if isinstance(n, ast.Import))
+    modules = {alias.name.partition(".")[0] for node in imports for alias in node.names}
+    fresh = _fresh_lines(change)
+    for node in _at_import(tree.body):
+        line = getattr(node, "lineno", 0)
+        targets = node.targets if isinstance(node, ast.Assign) and line in fresh else []
+        for name in map(dotted, targets):
+            if "." in name and name.partition(".")[0] in modules:
+                yield line, f"replaces {name} for all tests"
 
 
 def _fresh_lines(change: Change) -> set[int]:

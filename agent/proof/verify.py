@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reapair.agent.proof import reproduction
-from reapair.agent.proof.changes import Change
-from reapair.agent.proof.sides import Sides
-from reapair.agent.proof.special_cases import special_cases
+from reapair.agent.proof.changes import Change, first_tests_of
+from reapair.agent.proof.sides import NotApplicableError, Sides
 from reapair.agent.proof.suites import (
     MOST_FILES,
     complete,
@@ -25,9 +24,12 @@ from reapair.agent.proof.tampering import changed_test_names, tampering
 from reapair.agent.proof.tree_checks import breakages, leftovers
 from reapair.agent.proof.tricks import product_tricks
 from reapair.agent.result import Evidence, Verdict
+from reapair.sandbox import SandboxError
 from reapair.sandbox.git.patch import Patch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reapair.agent.workspace.workspace import Workspace
     from reapair.sandbox.git.snapshot import Snapshot
     from reapair.tools import TestReport
@@ -41,6 +43,8 @@ def verify(
     *,
     snapshot: Snapshot | None = None,
     baseline: TestReport | None = None,
+    issue: str = "",
+    history: Iterable[bytes] = (),
 ) -> Evidence:
     """Judge a patch.
 
@@ -49,8 +53,10 @@ def verify(
         patch: as it came out of the sandbox.
         snapshot: what to prove it on; default: the run's own.
         baseline: the suite's report on that snapshot, without the patch.
+        issue: its own example has to turn green.
+        history: the change after each step, from which the tests are known that came first.
 
-    Raises SandboxError when the sandbox fails, not the patch.
+    Raises SandboxError when the sandbox fails, not the patch; no other exception.
     """
     if not patch.strip():
         return Evidence(verdict=Verdict.EMPTY)
@@ -58,13 +64,35 @@ def verify(
     if violations:
         return Evidence(verdict=Verdict.REFUTED, violations=violations)
     try:
-        snapshot = snapshot or workspace.snapshot
-        sides = Sides(workspace, patch, snapshot, workspace.suite_seconds)
-    except ValueError as problem:
+        return _proved(workspace, patch, snapshot, baseline, issue, history)
+    except SandboxError:
+        raise
+    except Exception as error:  # The patch is finished work: no fault of ours may lose it.
+        said = f"The proof itself failed: {type(error).__name__}: {str(error)[:300]}"
+        return Evidence(verdict=Verdict.UNPROVED, problem=said)
+
+
+def _proved(
+    workspace: Workspace,
+    patch: bytes,
+    snapshot: Snapshot | None,
+    baseline: TestReport | None,
+    issue: str,
+    history: Iterable[bytes],
+) -> Evidence:
+    first = first_tests_of(history, patch)
+    snapshot = snapshot or workspace.snapshot
+    try:
+        sides = Sides(workspace, patch, snapshot, workspace.suite_seconds, issue, first)
+    except NotApplicableError as problem:
         return Evidence(verdict=Verdict.REFUTED, problem=f"The patch does not apply: {problem}")
     proof = _Proof(sides, baseline, workspace.named_tests)
     try:
         proof.judge()
+    except NotApplicableError as problem:
+        proof.evidence.verdict = Verdict.UNPROVED
+        said = f"Tests and product of the patch cannot be told apart: {problem}"
+        proof.evidence.problem = said
     finally:
         sides.close()
     return proof.evidence
@@ -86,7 +114,6 @@ class _Proof:
         """Gather the evidence in the order of what it costs, and end with the verdict."""
         evidence, changes = self.evidence, self.sides.changes
         evidence.tricks = [said for change in changes for said in _tricks(change)]
-        evidence.tricks += special_cases(changes)
         evidence.violations = breakages(changes)
         evidence.warnings = leftovers(changes)
         if evidence.violations:
@@ -110,16 +137,23 @@ class _Proof:
             baseline = self.sides.run("untouched", files)
             evidence.scope = "sampled"
             baseline = replace(baseline, command=f"{baseline.command} ({', '.join(files)})")
-        if baseline and complete(baseline):
+        if baseline and baseline.statuses and not baseline.timed_out:
             return baseline
         evidence.scope = "none"
-        if baseline is None:
-            evidence.problem = "The test suite could not be run on the untouched code."
+        if baseline is None or baseline.timed_out:
+            evidence.problem = "The test suite could not be run to its end on the untouched code."
             return None
-        evidence.suite = counts(None, baseline)
-        ran = "No test passes on the untouched code." if baseline.statuses else "No test ran."
-        evidence.problem = f"{ran} Set --setup-command or --test-command if there are tests."
-        return None
+        if not self._brings_tests():
+            evidence.suite = counts(None, baseline)
+            evidence.problem = (
+                "No test ran. Set --setup-command or --test-command if there are tests."
+            )
+            return None
+        return baseline
+
+    def _brings_tests(self) -> bool:
+        """Return whether tests of the patch's own, or of the issue's, can stand in for a suite."""
+        return bool(self.sides.tests or self.sides.issue_test)
 
     def _sample(self, baseline: TestReport) -> list[str]:
         """Return the test files to run in place of a suite that takes too long."""
@@ -132,7 +166,7 @@ class _Proof:
         files = [file for file in files if _of_files(baseline, [file]).statuses]
         if not files or self._all_affected(baseline):
             return True
-        [report], reached = self.sides.watch("patched", files)
+        report, reached = self.sides.watch("patched", files)
         self.reached.append(reached)
         known = _of_files(baseline, files)
         broken = self._broken(known, report)
@@ -156,15 +190,18 @@ class _Proof:
         if not self.sides.product:
             after = baseline
         elif self._all_affected(baseline):
-            [after], reached = self.sides.watch("patched", selectors)
+            after, reached = self.sides.watch("patched", selectors)
             self.reached.append(reached)
         else:
             after = self.sides.run("patched", selectors)
         evidence.suite = counts(baseline, after)
         evidence.suite.command = baseline.command
-        if not complete(after):
+        if baseline.statuses and not complete(after):
             self._refute(regressions(baseline, after), baseline, after)
             evidence.problem = "With the patch the suite does not run to its end."
+            if "passed" not in baseline.statuses.values():
+                evidence.verdict = Verdict.UNPROVED
+                evidence.problem = "No test passes on the untouched code, and none with the patch."
             return None
         if broken := self._broken(baseline, after):
             self._refute(broken, baseline, after)
@@ -200,23 +237,26 @@ class _Proof:
         evidence.failure = next((after.failures[t] for t in broken if t in after.failures), "")
 
     def _show(self, baseline: TestReport, after: TestReport) -> None:
-        """Look for tests that show the fix: those that were there, then the patch's own."""
+        """Look for tests that show the fix: those that did not know it, then the patch's own."""
         evidence = self.evidence
         if self.sides.product_code:
-            existing = reproduction.by_existing(self.sides, baseline, after)
-            evidence.reproduction += existing.tests
-            evidence.flaky += existing.flaky
+            self._take(reproduction.by_first(self.sides, baseline, after, self.named_tests))
+        known = {shown.test for shown in evidence.reproduction}
         own = reproduction.by_own(self.sides, baseline)
-        evidence.reproduction += own.tests
-        evidence.flaky += own.flaky
-        self.reached.append(own.reached)
-        self.doubts += [f"{test}, which is new, fails with the change." for test in own.failing[:5]]
+        own.tests = [shown for shown in own.tests if shown.test not in known]
+        self._take(own)
         self.doubts += reproduction.named(self.named_tests, baseline, after)
         if not evidence.reproduction:
             evidence.notes += own.notes
         if evidence.own_test_only:
             shown = evidence.reproduction[0].test
             evidence.notes.append(f"Only a test that came with the patch shows the fix: {shown}.")
+
+    def _take(self, shown: reproduction.Shown) -> None:
+        self.evidence.reproduction += shown.tests
+        self.evidence.flaky += shown.flaky
+        self.doubts += shown.doubts
+        self.reached.append(shown.reached)
 
     def _reach(self) -> None:
         """Settle whether the tests reach the change."""
@@ -245,7 +285,7 @@ class _Proof:
             evidence.problem = " ".join(self.doubts)
             evidence.mendable = not (self.baseline and self.baseline.inconsistent)
         elif evidence.reproduction and self.sides.product_code:
-            evidence.verdict = Verdict.PROVED
+            evidence.verdict = Verdict.SHOWN if evidence.own_test_only else Verdict.PROVED
         else:
             evidence.verdict = Verdict.REGRESSION_FREE
 

@@ -13,7 +13,7 @@ SandboxKind = Literal["auto", "docker", "podman", "bubblewrap", "none"]
 ToolProfile = Literal["standard", "swe-smith", "bash", "demonstration"]
 Strategy = Literal["auto", "guided", "loop"]
 Part = Literal["execution", "reproduction", "values"]
-Accepted = Literal["proved", "regression_free"]
+Accepted = Literal["proved", "shown", "regression_free"]
 
 MODEL, WORK, EFFORT, RESULT = "Model", "Repository and tests", "Effort", "Result"
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 VERDICTS = {
     "proved": ("bold green", "a test failed before and passes now; nothing else broke"),
+    "shown": ("bold yellow", "a test that came with the change fails without it; nothing broke"),
     "regression_free": ("bold yellow", "nothing broke; no test shows the fix"),
     "unproved": ("bold yellow", "the tests say nothing about it"),
     "refuted": ("bold red", "it breaks something"),
@@ -88,8 +89,7 @@ def evidence(result: Result) -> list[str]:
     seen, suite = result.evidence, result.evidence.suite
     lines = []
     for shown in seen.reproduction[:5]:
-        whose = ", came with the patch" if shown.author == "model" else ""
-        lines.append(f"{shown.test}: {shown.before} before, {shown.after} after{whose}")
+        lines.append(f"{shown.test}: {shown.before} before, {shown.after} after, {shown.origin}")
     if suite.command:
         lines.append(
             f"suite: {suite.passed} passed, {suite.failed} failed, {suite.error} errors, "

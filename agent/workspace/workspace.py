@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -191,6 +191,11 @@ class Workspace:
             self._run.write("trees/0000.diff", b"")
             before = {"file": "trees/0000.diff", "bytes": 0}
         self._run.append("tree", call.step, **before)
+
+    def recorded_patches(self) -> Iterator[bytes]:
+        """Yield the changes that were logged, in their order."""
+        for tree in self._run.of_kind("tree"):
+            yield (self._run.directory / tree.data["file"]).read_bytes()
 
     def recorded_patch(self) -> bytes:
         """Return the last change that was logged; empty when there is none."""

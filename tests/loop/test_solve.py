@@ -92,7 +92,7 @@ def test_a_written_test_proves_the_fix(calc: Task, tmp_path: Path) -> None:
     assert result.verdict is Verdict.PROVED
     assert result.exit_code() == 0
     [shown] = result.evidence.reproduction
-    assert (shown.author, shown.before, shown.after) == ("model", "failed", "passed")
+    assert (shown.author, shown.before, shown.after) == ("model_first", "failed", "passed")
     assert shown.test.endswith("test_mean")
 
 

@@ -238,13 +238,15 @@ def test_an_answer_for_the_test_alone_is_named(proofs: Proofs) -> None:
     special = CALC.replace("    if not", "    if values == [2, 4]:\n        return 3\n    if not")
     evidence = proofs.of({"calc.py": special, "tests/test_own.py": OWN})
     assert evidence.verdict is Verdict.UNPROVED
-    assert evidence.tricks == ["calc.py:2 answers for its own test's input, [2, 4]."]
+    assert evidence.problem == (
+        "The change answers for one input of tests/test_own.py::test_mean only, [2, 4]."
+    )
 
 
 @pytest.mark.engine
-def test_a_fix_with_a_test_of_its_own_is_proved(proofs: Proofs) -> None:
+def test_a_fix_with_a_test_of_its_own_is_shown(proofs: Proofs) -> None:
     evidence = proofs.of({"calc.py": FIXED, "tests/test_own.py": OWN})
-    assert evidence.verdict is Verdict.PROVED
+    assert evidence.verdict is Verdict.SHOWN
     assert (evidence.reach, evidence.scope, evidence.tricks) == ("lines", "full", [])
     assert evidence.own_test_only
     assert evidence.notes == [
@@ -257,7 +259,7 @@ def test_more_cases_of_an_existing_test_are_no_trick(proofs: Proofs) -> None:
     more = TESTS.replace("([3], 0)]", "([3], 0), ([4, 4], 0)]")
     own = "\n\ndef test_mean():\n    assert mean([2, 4]) == 3\n"
     evidence = proofs.of({"calc.py": FIXED, "tests/test_calc.py": more + own})
-    assert evidence.verdict is Verdict.PROVED
+    assert evidence.verdict is Verdict.SHOWN
     assert [shown.test for shown in evidence.reproduction] == ["tests/test_calc.py::test_mean"]
 
 

@@ -76,7 +76,7 @@ def test_the_page_tells_the_run(tmp_path: Path) -> None:
     file = run / "report.html"
     text = " ".join(Elements(file.read_text("utf-8")).text.split())
     for said in (
-        "mean() is too large", "proved", "test_calc.py::test_mean failed passed the project",
+        "mean() is too large", "proved", "test_calc.py::test_mean failed passed in the repository",
         "2 passed, 0 failed", "+ return sum(values) / len(values)", "calc.py +1 −1",
         "edit mean.py → ✗ There is no file mean.py", "The divisor is one too small",
         "Proof: proved", "branch agent/mean-is-too-large", "glm-4.7-flash", "sandbox none",

@@ -200,7 +200,7 @@ def _code(result: Result, settings: Settings, *, stopped: bool) -> int:
 
     if result.exit_reason is ExitReason.CANCELLED:
         return ExitCode.TERMINATED if stopped else ExitCode.INTERRUPTED
-    return result.exit_code(accept_regression_free=settings.accept == "regression_free")
+    return result.exit_code(settings.accept)
 
 
 def short(directory: Path) -> str:

@@ -40,7 +40,8 @@ Label = Annotated[str, typer.Option(help="The label that asks for a solution.")]
 Opened = Annotated[bool, typer.Option("--opened", help="Solve each new issue, whoever opens it.")]
 Folder = Annotated[Path, typer.Argument(help="Folder with the patch and what is known of it.")]
 Accept = Annotated[
-    Literal["proved", "regression_free"], typer.Option(help="Weakest verdict that is published.")
+    Literal["proved", "shown", "regression_free"],
+    typer.Option(help="Weakest verdict that is published."),
 ]
 
 LABEL = "agent"

@@ -111,8 +111,8 @@ def _evidence(evidence: Evidence) -> str:
     if evidence.reproduction:
         lines += ["| test | before | after | |", "|---|---|---|---|"]
         for shown in evidence.reproduction[:MOST_TESTS]:
-            whose = "came with the patch" if shown.author == "model" else ""
-            lines.append(f"| {code(shown.test)} | {shown.before} | {shown.after} | {whose} |")
+            row = (code(shown.test), shown.before, shown.after, shown.origin)
+            lines.append(f"| {' | '.join(row)} |")
         lines.append("")
     suite = evidence.suite
     if suite.command:
