@@ -1,4 +1,4 @@
-"""Secrets in texts: every form in which one can come back, and hiding them all."""
+"""Hide secrets in texts, in every form in which they can occur."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from urllib.parse import quote, quote_plus, unquote
 HIDDEN = "***"
 
 SHORTEST = 8
-"""Shorter secrets are not looked for in texts: replacing `none` or `test` would spoil the log."""
+"""Shorter secrets are not replaced in texts: replacing `none` or `test` would spoil the log."""
 
 
 class Redaction:
-    """Hides secrets in texts and in JSON values, whatever form they are in and whatever case."""
+    """Replaces secrets in texts and in JSON values, in any form and case."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._forms: set[str] = set()
@@ -26,14 +26,14 @@ class Redaction:
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Hide these too, in all their forms, from now on."""
+        """Replace these too, in all their forms, from now on."""
         self._forms |= {form for secret in secrets for form in forms(secret)}
         # The longest first: a part must not be replaced where the whole stands.
         ordered = sorted(self._forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, ordered)), re.I) if ordered else None
 
     def text(self, text: str) -> str:
-        """Return the text with every secret replaced. Cut it afterwards, never before."""
+        """Return the text with every secret replaced. Shorten a text only afterwards."""
         return self._pattern.sub(HIDDEN, text) if self._pattern else text
 
     def value(self, value: Any) -> Any:
@@ -50,7 +50,7 @@ class Redaction:
 
 
 def forms(secret: str) -> set[str]:
-    """Return the texts that show a secret; nothing for one that is too short to be looked for."""
+    """Return all forms of a secret; none for one that is too short."""
     found: set[str] = set()
     for plain in {secret, unquote(secret)}:
         if len(plain) < SHORTEST:
@@ -63,7 +63,7 @@ def forms(secret: str) -> set[str]:
 
 
 def header_secrets(value: str) -> list[str]:
-    """Return the secrets in the value of a header: all of it, and what stands after its scheme."""
+    """Return the secrets in a header's value: all of it, and the part after its scheme."""
     found = [value, *value.split()[1:]]
     if value.lower().startswith("basic "):
         with contextlib.suppress(ValueError):
@@ -73,12 +73,12 @@ def header_secrets(value: str) -> list[str]:
 
 
 def basic(user: str, password: str) -> str:
-    """Return what HTTP's Basic authorisation sends for a user and a password."""
+    """Return the Basic authorisation of a user and a password."""
     return base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
 def _in_base64(data: bytes) -> Iterator[str]:
-    """Yield what every base64 text holds that was made of something with these bytes in it."""
+    """Yield the parts common to all base64 texts of data that contains these bytes."""
     for before in range(3):
         # The letters at both ends that also depend on the bytes around are left out.
         first, last = (0, 2, 3)[before], (before + len(data)) * 4 // 3

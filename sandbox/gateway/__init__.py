@@ -1,1 +1,1 @@
-"""The way from a set-up command to the user's package indexes and proxies, without the secrets."""
+"""Give set-up commands the user's package indexes and proxies without their secrets."""

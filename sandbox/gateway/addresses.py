@@ -1,4 +1,4 @@
-"""Addresses from the host's settings, with what is secret in them set apart."""
+"""Parse addresses from the host's settings and find the secrets in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _QUERY_VALUE = re.compile(r"(?<==)[^&]+")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address over HTTP. `place` is host and port as they stood there, without user."""
+    """An HTTP address. `place` is host and port as written, without user."""
 
     scheme: str
     place: str
@@ -35,7 +35,7 @@ class Address:
 
     @property
     def authorization(self) -> str:
-        """The value of the header that logs in; empty without a user."""
+        """The value of the authorisation header; empty without a user."""
         if not (self.user or self.password):
             return ""
         return f"Basic {basic(unquote(self.user), unquote(self.password))}"
@@ -48,7 +48,7 @@ class Address:
 
     @property
     def is_secret(self) -> bool:
-        """Whether anything in it is not for everybody's eyes."""
+        """Whether anything in it is secret."""
         return bool(self.user or self.password or self.query or self.hidden_parts)
 
     def secrets(self) -> list[str]:
@@ -61,7 +61,7 @@ class Address:
 
 
 def parse(text: str) -> Address | None:
-    """Return the address that a text is; None for everything that is not clearly one."""
+    """Return a text as an address; None for anything that is not clearly one."""
     try:
         parts = urlsplit(text)
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
@@ -78,7 +78,7 @@ def parse(text: str) -> Address | None:
 
 
 def secrets_in(text: str) -> list[str]:
-    """Return the secrets of all addresses, of whatever kind, that stand somewhere in a text."""
+    """Return the secrets of all addresses, of any kind, anywhere in a text."""
     found: list[str] = []
     for each in re.findall(r"[\w+.-]+://[^\s'\"<>]+", text):
         if address := parse(each):
@@ -89,7 +89,7 @@ def secrets_in(text: str) -> list[str]:
 
 
 def public_url(url: str) -> str:
-    """Return an address without user, password and the values of its query."""
+    """Return an address without user, password and query values."""
     parts = urlsplit(url)
     return _WITH_USER.sub(
         HIDDEN, urlunsplit(parts._replace(query=_QUERY_VALUE.sub(HIDDEN, parts.query)))

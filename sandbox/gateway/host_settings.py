@@ -1,4 +1,4 @@
-"""What the host says of proxies and package indexes: its variables and pip's own files."""
+"""Read the host's proxies and package indexes from its variables and pip's files."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ _PLAIN = re.compile(r"[a-z][a-z\d+.-]*://[\w.\[\]:-]+/?")
 
 
 class Gate(Protocol):
-    """Where addresses with secrets are exchanged for such that have none."""
+    """Exchanges addresses with secrets for addresses without."""
 
     host: str
     place: str
 
     def index(self, address: Address) -> str:
-        """Return the address under which a package index is reached."""
+        """Return the address by which to reach a package index."""
 
     def proxy(self, address: Address) -> str:
-        """Return the address of a proxy that goes through the given one."""
+        """Return the address of a proxy that forwards to the given one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """The host's settings, taken apart.
+    """The host's settings, parsed.
 
     Attributes:
         parts: those of each variable.
@@ -70,7 +70,7 @@ class HostSettings:
 
     @classmethod
     def read(cls) -> HostSettings:
-        """Return those of this process's environment and the user's files."""
+        """Return the settings of this process's environment and the user's files."""
         parts: dict[str, list[Part]] = {}
         unclear = {}
         for name, value in _values().items():
@@ -83,12 +83,12 @@ class HostSettings:
         return cls(parts, unclear)
 
     def proxies(self) -> HostSettings:
-        """Return those that are about proxies."""
+        """Return the settings of proxies only."""
         names = (*_PROXIES, "NO_PROXY", "no_proxy")
         return HostSettings({n: p for n, p in self.parts.items() if n in names}, {})
 
     def secret_names(self) -> list[str]:
-        """Return the variables that hold something secret."""
+        """Return the names of variables that hold a secret."""
         return [name for name, parts in self.parts.items() if any(map(_is_secret, parts))]
 
     def secrets(self) -> list[str]:
@@ -106,7 +106,7 @@ class HostSettings:
         return known
 
     def variables(self, gate: Gate | None) -> dict[str, str]:
-        """Return them for a set-up command; what is secret goes through the gate.
+        """Return the variables for a set-up command; addresses with secrets go through the gate.
 
         Without a gate no setting may hold a secret.
         """
@@ -146,7 +146,7 @@ def _pieces(name: str, value: str) -> list[tuple[str, str]]:
 
 
 def _part(name: str, piece: tuple[str, str]) -> Part | None:
-    """Return a piece of a setting; None where it is not clear that it holds no secret."""
+    """Return a piece of a setting; None unless it certainly holds no secret."""
     before, word = piece
     if name in _HOSTS:
         return Part(before, word) if _HOST.fullmatch(word) or not word else None
@@ -165,7 +165,7 @@ def _part(name: str, piece: tuple[str, str]) -> Part | None:
 
 
 def _values() -> dict[str, str]:
-    """Return the settings that there are, by the names of their variables."""
+    """Return the existing settings by the names of their variables."""
     found = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in _pip_files()}
     for name in (*_PROXIES, *_INDEXES, *_HOSTS):
         if value := os.environ.get(name):
@@ -174,7 +174,7 @@ def _values() -> dict[str, str]:
 
 
 def _pip_files() -> Iterator[tuple[str, str]]:
-    """Yield what pip's files say, the weaker first; they are read, pip is not asked.
+    """Yield the settings in pip's files, the weaker first, without running pip.
 
     A repository must not answer for pip, so nothing is looked for in the current directory.
     """

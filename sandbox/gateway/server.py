@@ -1,4 +1,4 @@
-"""A small server on this host that knows the secrets of the user's indexes and proxies.
+"""A small local server that adds the secrets of the user's indexes and proxies to requests.
 
 A set-up command runs the repository's own code, with network. It is given addresses of this server
 in place of those that hold a secret; the login is added here, and only for the places that the
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import httpx2
 
 CONNECTIONS = 64
-"""Most requests under way; more are turned away."""
+"""Most requests at a time; more are refused."""
 
 TEXT_LIMIT = 64 * 1024 * 1024
-"""Most bytes of a page whose links are changed."""
+"""Most bytes of a page whose links are rewritten."""
 
 _SECONDS = 120.0
 _USER = "setup"
@@ -45,7 +45,7 @@ _OWN_LINK = re.compile(r"""(href\s*=\s*["']?|"(?:url|tarball)"\s*:\s*")/(?!/)"""
 
 @dataclass(frozen=True)
 class Route:
-    """How one index is reached: `prefix` stands for the index's place in what the set-up sees."""
+    """The route to one index; the set-up sees `prefix` instead of the index's address."""
 
     address: Address
     prefix: str
@@ -71,7 +71,7 @@ class Route:
         return self.prefix + path
 
     def real(self, path: str) -> str:
-        """Return the index's own address for what the set-up asks for."""
+        """Return the index's own address for a requested path."""
         for part, alias in self._aliases.items():
             path = path.replace(f"/{alias}", f"/{part}")
         query = self.address.query
@@ -79,7 +79,7 @@ class Route:
         return f"{self.address.origin}{path}{joined}"
 
     def page(self, text: str) -> str:
-        """Return a page of the index with links to the index that lead through here."""
+        """Return a page of the index with its links to the index leading to this server."""
         text = self._origin.sub(self.prefix, text)
         own = self.prefix[self.prefix.index("/", len("http://")) :]
         text = _OWN_LINK.sub(lambda found: f"{found[1]}{own}/", text)
@@ -89,7 +89,7 @@ class Route:
 
 
 class Gateway:
-    """The server; listens as soon as it is made, and answers inside a `with` block.
+    """The server; it listens once created, and answers inside a `with` block.
 
     Args:
         host: the address of this machine that the sandbox reaches. Raises OSError where this
@@ -119,19 +119,19 @@ class Gateway:
         self._server.server_close()
 
     def index(self, address: Address) -> str:
-        """Return the address under which a package index is reached here."""
+        """Return this server's address for a package index."""
         prefix = f"http://{self.place}/{self.token}/{len(self.routes)}"
         route = Route(address, prefix)
         self.routes.append(route)
         return route.shown(address.path)
 
     def proxy(self, address: Address) -> str:
-        """Return the address of a proxy here that goes through the given one."""
+        """Return this server's address as a proxy that forwards to the given one."""
         self.proxies.append(address)
         return f"http://{_USER}{len(self.proxies) - 1}:{self.token}@{self.place}"
 
     def route(self, path: str) -> tuple[Route, str] | None:
-        """Return the route that a request's path names, and the path in the index."""
+        """Return the route of a request's path, and the path in the index."""
         _, token, number, *rest = path.split("/", 3) + [""] * 3
         if not hmac.compare_digest(token.encode(), self.token.encode()) or not number.isdecimal():
             return None
@@ -140,7 +140,7 @@ class Gateway:
         return self.routes[int(number)], f"/{rest[0]}"
 
     def proxy_for(self, authorization: str) -> Address | None:
-        """Return the proxy that a login to this server stands for."""
+        """Return the proxy that belongs to a login to this server."""
         for number, address in enumerate(self.proxies):
             known = f"Basic {basic(f'{_USER}{number}', self.token)}"
             if hmac.compare_digest(authorization.encode(), known.encode()):
@@ -149,7 +149,7 @@ class Gateway:
 
     @cached_property
     def client(self) -> httpx2.Client:
-        """Asks the indexes, by way of the host's own proxies."""
+        """Sends requests to the indexes through the host's own proxies."""
         import httpx2
 
         return httpx2.Client(timeout=_SECONDS, follow_redirects=False)
@@ -177,7 +177,7 @@ class _Server(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, *_: Any) -> None:
-        """A client that has gone is nothing to tell anybody."""
+        """Ignore errors of clients that have disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -210,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_POST  # noqa: N815
 
     def log_message(self, *_: Any) -> None:
-        """Nothing is written: a path may be a secret."""
+        """Log nothing, because a path may be a secret."""
 
     def _forward(self) -> None:
         if not _TARGET.fullmatch(self.path):
@@ -272,7 +272,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(piece)
 
     def _page(self, route: Route, answer: httpx2.Response) -> bytes:
-        """Return a page with its links changed."""
+        """Return a page with its links rewritten."""
         body = bytearray()
         for piece in answer.iter_bytes():
             body += piece
@@ -283,5 +283,5 @@ class _Handler(BaseHTTPRequestHandler):
 
     @staticmethod
     def _moved(route: Route, place: str) -> str:
-        """Return where a redirection leads, as the set-up sees it."""
+        """Return the target of a redirection as the set-up sees it."""
         return route.shown(place) if re.match("/(?!/)", place) else route.page(place)

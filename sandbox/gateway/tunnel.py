@@ -1,4 +1,4 @@
-"""Passing a request on to another proxy, with its login added."""
+"""Forward a request to another proxy, with the proxy's login added."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HOP_BY_HOP = ("proxy-authorization", "proxy-connection", "connection", "keep-al
 def forward(
     client: socket.socket, method: str, target: str, headers: Message, proxy: Address
 ) -> None:
-    """Send a request's head through a proxy, then whatever comes from either side to the other.
+    """Send a request's head through a proxy, then forward bytes in both directions.
 
     Raises OSError when the proxy cannot be reached.
     """
@@ -43,7 +43,7 @@ def _connected(proxy: Address) -> socket.socket:
 
 
 def _relay(one: socket.socket, other: socket.socket) -> None:
-    """Pass bytes both ways until one side has ended, or nothing comes for long."""
+    """Forward bytes both ways until one side closes or nothing comes for long."""
     for end in (one, other):
         end.settimeout(_IDLE_SECONDS)
     while True:
