@@ -201,7 +201,7 @@ def _check_instruction(run: Run, instruction: str) -> None:
             f"Run {run.id} made several attempts, each with a conversation of its own.\n"
             f'Continue one of them: agent continue {run.id}.1 "..."'
         )
-    if not run.of_kind("response"):
+    if not (run.of_kind("response") or run.of_kind("suspects")):
         raise UsageError(f"Run {run.id} has not begun to work. Go on with: agent resume {run.id}")
 
 

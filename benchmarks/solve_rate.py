@@ -41,6 +41,7 @@ from reapair.agent.log.event_log import read_events
 from reapair.agent.settings.settings import Settings
 from reapair.agent.solve import solve
 from reapair.agent.surfaces.api import grade
+from reapair.sandbox import SandboxError, choose
 
 PACKAGES = (
     *("inflection==0.5.1", "itsdangerous==2.2.0", "pathspec==0.12.1", "humanize==4.9.0"),
@@ -59,6 +60,7 @@ OURS: dict[str, dict[str, Any]] = {
     "one-sample": {"strategy": "guided", "samples": 1},
     "no-second-try": {"strategy": "guided", "repairs": 0},
 }
+_NO_TASKS = (subprocess.SubprocessError, SandboxError, OSError, tarfile.TarError)
 VIEWS = ("visible", "hidden")
 GRACE_SECONDS = 300
 """After the limit of a task, for its proof and its end."""
@@ -90,7 +92,9 @@ def make_tasks(cache: Path, shared: Path | None, each: int) -> None:
             continue
         with (
             tempfile.TemporaryDirectory() as place,
-            contextlib.suppress(subprocess.SubprocessError),
+            contextlib.suppress(
+                subprocess.SubprocessError, SandboxError, OSError, tarfile.TarError
+            ),
         ):
             repository = _source_of(package, Path(place))
             command = [
@@ -103,12 +107,17 @@ def make_tasks(cache: Path, shared: Path | None, each: int) -> None:
 
 
 def _source_of(package: str, place: Path) -> Path:
-    """Fetch a source distribution and return it as a git repository."""
-    fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:",
-             "--no-build-isolation", "-d", str(place / "dist"), package]  # fmt: skip
-    subprocess.run(fetch, check=True, timeout=300)
-    [archive] = (place / "dist").iterdir()
-    with tarfile.open(archive) as tar:
+    """Fetch a source distribution and return it as a git repository.
+
+    It is fetched in a sandbox, while that is set up: to fetch one, pip runs code of the package.
+    """
+    engine = choose("auto")
+    fetch = f"pip download -q --no-deps --no-binary :all: -d /home/agent/dist {package}"
+    environment = engine.prepare(package.encode(), fetch, lambda _: None, lambda _: None)
+    with engine.sandbox(environment, "solve-rate") as sandbox:
+        name = sandbox.exec("ls /home/agent/dist").text.strip()
+        (place / "archive").write_bytes(sandbox.read(f"/home/agent/dist/{name}", limit=2**26))
+    with tarfile.open(place / "archive") as tar:
         tar.extractall(place / "source", filter="data")
     [top] = (place / "source").iterdir()
     repository = place / package.partition("==")[0]

@@ -50,11 +50,13 @@ class Conversation:
     `request` events carry what the harness adds (the first prompt, feedback), `response` events the
     model's stored messages, `tool_result` events the observations, `instruction` events what the
     user has said since. Nothing is ever changed or removed but by a `compaction` event, so that
-    each request starts with the tokens of the one before.
+    each request starts with the tokens of the one before. What the user says before the first
+    request, after guided solving, comes behind the first prompt.
     """
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.messages: list[Message] = []
+        self._early: list[Message] = []
         self._calls: dict[str, dict[str, Any]] = {}
         self._intents: set[str] = set()
         for event in events:
@@ -64,13 +66,15 @@ class Conversation:
         """Take in one event; kinds that carry no message are passed over."""
         data = event.data
         if event.kind == "request":
-            self.messages.extend(data["messages"])
+            self.messages += [*data["messages"], *self._early]
+            self._early = []
         elif event.kind == "response":
             self.messages.append(data["message"])
             self._calls = {call["id"]: call for call in data["calls"]}
             self._intents = set()
         elif event.kind == "instruction":
-            self.messages.append({"role": "user", "content": data["text"]})
+            place = self.messages if self.messages else self._early
+            place.append({"role": "user", "content": data["text"]})
         elif event.kind == "compaction":
             self.messages = Plan(**data["plan"]).apply(self.messages)
         elif event.kind == "tool_intent":

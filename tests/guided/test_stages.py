@@ -283,3 +283,39 @@ def test_a_model_without_calls_is_seen_once_and_guided(
     assert [bool(chat.get("tools")) for chat in server.chats] == [True, False]
     kept = list((tmp_path / "cache/agent/capabilities").iterdir())
     assert [json.loads(file.read_text())["makes_calls"] for file in kept] == [False]
+
+
+def test_a_guided_run_is_continued_with_tools(tmp_path: Path) -> None:
+    edit = turn("edit", path="prices.py", old_str="TAX = 0.2", new_str="TAX = 0.2  # VAT")
+    submit = turn("submit", summary="Done.")
+    with ScriptedServer([say(RIGHT), edit, submit, submit], model="qwen-tiny") as server:
+        settings = Settings(
+            base_url=server.base_url, runs=tmp_path / "runs", branch=False, sandbox="none",
+            test_command=FAST, strategy="guided",
+        )  # fmt: skip
+        first = solve(ISSUE, repository(tmp_path), settings)
+        result = resume(Run(first.directory, first.run_id), instruction="Say what TAX is.")
+        asked = server.chats[1]["messages"]
+    assert [message["role"] for message in asked] == ["system", "user", "user"]
+    assert "Basket.total" in asked[1]["content"]
+    assert asked[2]["content"] == "Say what TAX is."
+    assert result.verdict is Verdict.PROVED
+    assert "# VAT" in result.patch
+    assert "self.prices)" in result.patch
+
+
+def test_questions_are_asked_side_by_side_where_the_server_has_slots(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        asked = body["messages"][-1]["content"]
+        return say(RIGHT if "What is wrong with Basket.total" in asked else "unchanged")
+
+    with ScriptedServer(answer, model="qwen-tiny", slots=3, seconds=1.0) as server:
+        settings = Settings(
+            base_url=server.base_url, runs=tmp_path / "runs", branch=False, sandbox="none",
+            test_command=FAST, strategy="guided", samples=2,
+        )  # fmt: skip
+        result = solve(ISSUE, repository(tmp_path), settings)
+    assert result.verdict is Verdict.PROVED
+    questions = [e for e in read_events(result.directory) if e.kind in ("question", "answer")]
+    assert [event.kind for event in questions] == ["question"] * 3 + ["answer"] * 3
+    assert events(result, "candidate")[0]["status"] == "passes"
