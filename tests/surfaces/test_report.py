@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from reapair.agent.log.event_log import RunError
+from reapair.agent.log.events import Event
+from reapair.agent.loop.cancel import Cancel
 from reapair.agent.settings.settings import Settings
 from reapair.agent.surfaces.report import render, write_report
 from reapair.agent.surfaces.report.reported import solve
@@ -120,6 +122,24 @@ def test_a_page_that_cannot_be_written_fails_no_run(tmp_path: Path) -> None:
         result = solve(task.issue, task.repository, settings, on_event=be_in_the_way)
     assert result.verdict == "proved"
     assert not (result.directory / "report.html").exists()
+
+
+def test_a_run_that_is_stopped_has_a_page(tmp_path: Path) -> None:
+    task = showcase(tmp_path / "repository")
+    cancel = Cancel()
+    with server() as scripted:
+        settings = Settings(
+            base_url=scripted.base_url, sandbox="none", test_command=FAST, runs=tmp_path / "runs"
+        )
+
+        def stop(event: Event) -> None:
+            if event.kind == "tool_result":
+                cancel.request()
+
+        result = solve(task.issue, task.repository, settings, on_event=stop, cancel=cancel)
+    assert result.status == "stopped"
+    page = (result.directory / "report.html").read_text("utf-8")
+    assert f"agent resume {result.run_id}" in page
 
 
 def test_an_unfinished_run_has_a_page_and_one_that_never_began_has_none(tmp_path: Path) -> None:
