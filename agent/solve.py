@@ -17,6 +17,7 @@ from reapair.agent.handover.git_handover import is_branch_name
 from reapair.agent.log.conversation import messages_of
 from reapair.agent.log.event_log import Run, RunError, remove
 from reapair.agent.log.events import Event, one_at_a_time
+from reapair.agent.log.formats import RunFinished, RunStarted
 from reapair.agent.log.redaction import secrets_of
 from reapair.agent.log.turns import finished
 from reapair.agent.loop.cancel import Cancel, Stopped
@@ -196,7 +197,8 @@ def _check_prompts(settings: Settings) -> None:
 def _check_instruction(run: Run, instruction: str) -> None:
     if not instruction.strip():
         raise UsageError("The instruction is empty. Say what is to be done next.")
-    if "." not in run.id and run.of_kind("run_started")[0].data["settings"]["attempts"] > 1:
+    attempts = run.events[0].read(RunStarted).settings["attempts"]
+    if "." not in run.id and attempts > 1:
         raise UsageError(
             f"Run {run.id} made several attempts, each with a conversation of its own.\n"
             f'Continue one of them: agent continue {run.id}.1 "..."'
@@ -281,7 +283,7 @@ def _drive(run: Run, request: RunRequest) -> Result:
 def _check_tools(session: Session) -> None:
     """Raise UsageError where the run was started with other tools: its log speaks of those."""
     for event in session.run.of_kind("run_started"):
-        known = {entry["function"]["name"]: entry for entry in event.data["tools"]}
+        known = {entry["function"]["name"]: entry for entry in event.read(RunStarted).tools}
         now = {entry["function"]["name"]: entry for entry in session.tools.schemas}
         other = [name for name in {**known, **now} if known.get(name) != now.get(name)]
         if other:
@@ -310,7 +312,7 @@ def _bring_to_end(session: Session, work: Callable[[], None]) -> Result:
     finally:
         workspace.close()
     for event in run.of_kind("run_finished")[earlier:]:
-        return Result.model_validate(event.data["result"])
+        return Result.model_validate(event.read(RunFinished).result)
     session.save_prompt()
     return unfinished(session, reason, error)
 

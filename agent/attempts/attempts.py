@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from reapair.agent.attempts.selection import Entry, choose, is_good_enough
 from reapair.agent.log.event_log import Run, RunError, digest
+from reapair.agent.log.formats import Verification
 from reapair.agent.log.redaction import secrets_of
 from reapair.agent.log.turns import finished
 from reapair.agent.loop.cancel import Cancel
@@ -311,8 +312,8 @@ class Attempts:
 
     def _chosen(self) -> Choice | None:
         for event in self.session.run.of_kind("verification"):
-            if "choice" in event.data:
-                return Choice.model_validate(event.data["choice"])
+            if choice := event.read(Verification).choice:
+                return Choice.model_validate(choice)
         return None
 
     def _problem(self) -> Exception:

@@ -14,15 +14,16 @@ from reapair.agent.handover.git_handover import (
 )
 from reapair.agent.handover.port import HandoverError, OpenPullRequest
 from reapair.agent.log.event_log import digest
+from reapair.agent.log.formats import Handover, TreeChanged
 from reapair.agent.log.turns import turn_start
 from reapair.agent.proof.changes import parted
 from reapair.agent.proof.verify import verify
 from reapair.agent.result import Result, Verdict, accepted
+from reapair.agent.words.run_words import title as title_of
 from reapair.sandbox.git.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from reapair.agent.log.event_log import Run
-    from reapair.agent.log.events import Event
     from reapair.agent.settings.settings import Settings
     from reapair.agent.workspace.workspace import Workspace
 
@@ -101,7 +102,7 @@ class Delivery:
         elif reason := self._no_branch(proved, result):
             return f"{reason}, so no branch was made. Apply it with: agent apply {result.run_id}"
         else:
-            title = self.issue.strip().partition("\n")[0].lstrip("# ").strip()
+            title = title_of(self.issue)
             slug = f"issue-{settings.pr.rpartition('/')[2]}" if settings.pr else slugify(title)
             made = to_branch(
                 repository,
@@ -135,27 +136,25 @@ class Delivery:
         )
         return ""
 
-    def _earlier(self) -> list[Event]:
+    def _earlier(self) -> list[Handover]:
         """Return the finished hand-overs of the run's earlier turns."""
         run = self.run
         start = turn_start(run.events)
-        return [e for e in run.of_kind("handover") if e.seq <= start and not e.data.get("intent")]
+        earlier = [e.read(Handover) for e in run.of_kind("handover") if e.seq <= start]
+        return [each for each in earlier if not each.intent]
 
     def _same_branch(self, patch: bytes) -> str | None:
         """Return the branch that an earlier turn made of the same patch, if it did."""
-        for event in reversed(self._earlier()):
-            if event.data["branch"] and event.data.get("patch") == digest(patch):
-                return str(event.data["branch"])
-        return None
+        earlier = reversed(self._earlier())
+        return next((e.branch for e in earlier if e.branch and e.patch == digest(patch)), None)
 
     def _applied_before(self) -> bytes:
         """Return the patch that an earlier turn left in the work tree; empty when none did."""
-        applied = [event for event in self._earlier() if event.data["applied"]]
+        applied = [each for each in self._earlier() if each.applied]
         for tree in self.run.of_kind("tree") if applied else ():
-            patch = handed_over(
-                (self.run.directory / tree.data["file"]).read_bytes(), self.settings
-            )
-            if digest(patch) == applied[-1].data["patch"]:
+            file = self.run.directory / tree.read(TreeChanged).file
+            patch = handed_over(file.read_bytes(), self.settings)
+            if digest(patch) == applied[-1].patch:
                 return patch
         return b""
 

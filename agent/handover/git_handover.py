@@ -16,6 +16,7 @@ from reapair.agent.handover.port import HandoverError
 from reapair.sandbox.git.patch import Patch
 from reapair.sandbox.git.repository import GitStore, Repository
 from reapair.sandbox.git.run_git import GitError
+from reapair.sandbox.write_whole import write_whole
 
 SLUG_LIMIT = 40
 """Most characters of a branch name after `agent/`."""
@@ -174,14 +175,9 @@ def is_applied(repository: Path, patch: bytes) -> bool:
 
 def write_patch(path: Path, patch: bytes) -> None:
     """Write the patch to a file, wholly or not at all. Raises HandoverError."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with new.open("xb") as file:
-            file.write(patch)
-        # A link in the file's place, perhaps the repository's, is replaced and not followed.
-        new.replace(path)
+        write_whole(path, patch, mode=0o666)  # The user's umask decides, as for any file of theirs.
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise HandoverError(
             f"The patch could not be written to {path}: {error.strerror}."
         ) from error

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reapair.agent.log import formats
 from reapair.agent.log.event_log import read_events
 
 if TYPE_CHECKING:
@@ -64,26 +65,27 @@ class Conversation:
 
     def apply(self, event: Event) -> None:
         """Take in one event; kinds that carry no message are passed over."""
-        data = event.data
         if event.kind == "request":
-            self.messages += [*data["messages"], *self._early]
+            self.messages += [*event.read(formats.Asked).messages, *self._early]
             self._early = []
         elif event.kind == "response":
-            self.messages.append(data["message"])
-            self._calls = {call["id"]: call for call in data["calls"]}
+            response = event.read(formats.Response)
+            self.messages.append(response.message)
+            self._calls = {call["id"]: call for call in response.calls}
             self._intents = set()
         elif event.kind == "instruction":
             place = self.messages if self.messages else self._early
-            place.append({"role": "user", "content": data["text"]})
+            place.append({"role": "user", "content": event.read(formats.Instruction).text})
         elif event.kind == "compaction":
-            self.messages = Plan(**data["plan"]).apply(self.messages)
+            self.messages = Plan(**event.read(formats.Compaction).plan).apply(self.messages)
         elif event.kind == "tool_intent":
-            self._intents.add(data["call_id"])
+            self._intents.add(event.read(formats.ToolIntent).call_id)
         elif event.kind == "tool_result":
-            self._calls.pop(data["call_id"], None)
-            self._intents.discard(data["call_id"])
+            result = event.read(formats.ToolResult)
+            self._calls.pop(result.call_id, None)
+            self._intents.discard(result.call_id)
             self.messages.append(
-                {"role": "tool", "tool_call_id": data["call_id"], "content": data["content"]}
+                {"role": "tool", "tool_call_id": result.call_id, "content": result.content}
             )
 
     @property

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from reapair.agent.log.events import LIVE, VERSION, Event, FormatError, Kind
 from reapair.sandbox.secrets import Redaction
+from reapair.sandbox.write_whole import write_whole
 
 LOCK_SECONDS = 2.0
 """How long a lock may be held by a command that a killed process was just about to start."""
@@ -123,14 +124,9 @@ class Run:
     def write(self, name: str, data: bytes) -> Path:
         """Write a file below the run's directory, wholly or not at all. Raises RunError."""
         file = self.directory / name
-        partial = file.with_name(f"{file.name}.part")
         try:
             make_private(file.parent)
-            with _open_private(partial, "wb") as handle:
-                while data:
-                    data = data[handle.write(data) :]
-                os.fsync(handle.fileno())
-            partial.replace(file)
+            write_whole(file, data)
         except OSError as error:
             raise RunError(f"{file} cannot be written: {error}. Free some disk.") from error
         return file

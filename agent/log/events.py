@@ -6,7 +6,13 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Body = TypeVar("Body", bound="BaseModel")
+"""One of the models in `agent.log.formats`."""
 
 VERSION = 1
 
@@ -62,6 +68,10 @@ class Event:
         # ASCII, because a model can write lone surrogates and no other form holds them.
         fields = {name: getattr(self, name) for name in self.__slots__}
         return json.dumps(fields, separators=(",", ":"))
+
+    def read(self, model: type[Body]) -> Body:
+        """Return what the event holds, as the model of its kind; it is not checked again."""
+        return model.model_construct(**self.data)
 
     @classmethod
     def from_json(cls, line: str) -> Event:

@@ -65,7 +65,9 @@ class Asked(BaseModel):
     )
 
 
-class _Answered(BaseModel):
+class Answered(BaseModel):
+    """What came back for a request."""
+
     outcome: str = Field(description="What became of the request.")
     usage: dict[str, float | None] = Field(description="Tokens and speed; null: not known.")
     finish_reason: str | None = Field(description="The server's own word.")
@@ -73,7 +75,7 @@ class _Answered(BaseModel):
     detail: Text = Field(description="One line for people.")
 
 
-class Response(_Answered):
+class Response(Answered):
     """A clean answer; it is part of the conversation."""
 
     message: dict[str, Any] = Field(description="The message, byte for byte as it is sent again.")
@@ -82,7 +84,7 @@ class Response(_Answered):
     )
 
 
-class Discarded(_Answered):
+class Discarded(Answered):
     """An answer that was not used; it is no part of the conversation."""
 
     content: Text = Field(description="What it said.")
@@ -196,7 +198,7 @@ class Question(BaseModel):
     )
 
 
-class QuestionAnswered(_Answered):
+class QuestionAnswered(Answered):
     """Guided solving: the answer to a question; it is no part of a conversation."""
 
     number: int = Field(description="Of the question.")
@@ -229,6 +231,13 @@ class Chosen(BaseModel):
 
     candidate: int | None = Field(description="Its number.")
     why: Text = Field(description="One sentence for people.")
+
+
+class Progress(BaseModel):
+    """What takes its time now; told, but not stored."""
+
+    phase: Text = Field(description="What it belongs to.")
+    text: Text = Field(description="One line for people.")
 
 
 MODELS: dict[str, type[BaseModel]] = {

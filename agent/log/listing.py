@@ -11,7 +11,9 @@ from typing import Literal
 
 from reapair.agent.log.event_log import RunError, read_events, remove, runs_directory
 from reapair.agent.log.events import Event
+from reapair.agent.log.formats import RunStarted
 from reapair.agent.log.turns import finished
+from reapair.agent.words.run_words import title
 
 State = Literal["running", "finished", "stopped", "unreadable"]
 
@@ -49,12 +51,12 @@ def summaries(root: Path | None = None, *, attempts: bool = False) -> Iterator[S
 
 
 def _summary(directory: Path, events: list[Event]) -> Summary:
-    started, result = events[0].data, finished(events)
+    started, result = events[0].read(RunStarted), finished(events)
     return Summary(
         id=directory.name,
         directory=directory,
-        issue=started["issue"].strip().partition("\n")[0].lstrip("# "),
-        repository=started["repository"],
+        issue=title(started.issue),
+        repository=started.repository,
         state="running" if is_held(directory) else "finished" if result else "stopped",
         verdict=result["evidence"]["verdict"] if result else "",
         steps=max(event.step for event in events),

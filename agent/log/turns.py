@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from reapair.agent.log.formats import RunFinished
 from reapair.agent.result import INFRASTRUCTURE
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def turn_start(events: Sequence[Event]) -> int:
     for event in reversed(events):
         if event.kind == "instruction":
             return event.seq - 1
-        if event.kind == "run_finished" and event.data["result"]["exit_reason"] in INFRASTRUCTURE:
+        if event.kind == "run_finished" and _result(event)["exit_reason"] in INFRASTRUCTURE:
             return event.seq
     return 0
 
@@ -43,9 +44,12 @@ def finished(events: Sequence[Event]) -> dict[str, Any] | None:
     """Return the result that the current turn ended with; None while it has none."""
     for event in reversed(events[turn_start(events) :]):
         if event.kind == "run_finished":
-            result: dict[str, Any] = event.data["result"]
-            return result
+            return _result(event)
     return None
+
+
+def _result(event: Event) -> dict[str, Any]:
+    return event.read(RunFinished).result
 
 
 def steps_before(events: Sequence[Event]) -> int:

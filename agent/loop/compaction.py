@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.log.conversation import OPENING, Plan
+from reapair.agent.log.formats import Instruction, ToolIntent, ToolResult
 from reapair.prompts import Prompts
 from reapair.tools import clip
 
@@ -68,7 +69,7 @@ def _instead(
         diff=clip(diff, bytes_each),
     )
     # The user's own words, said since the issue, are never only summed up.
-    said = [event.data["text"] for event in events if event.kind == "instruction"]
+    said = [e.read(Instruction).text for e in events if e.kind == "instruction"]
     texts = [clip(digest, bytes_each * 2), *(clip(text, bytes_each) for text in said)]
     return [{"role": "user", "content": text} for text in texts]
 
@@ -112,10 +113,11 @@ def _steps(events: Sequence[Event]) -> list[str]:
     lines = []
     for event in events:
         if event.kind == "tool_intent":
-            calls[event.data["call_id"]] = _call(event.data["name"], event.data["arguments"])
-        elif event.kind == "tool_result" and event.data["call_id"] in calls:
-            first = event.data["content"].strip().partition("\n")[0]
-            lines.append(f"{calls[event.data['call_id']]}: {first[:100]}")
+            intent = event.read(ToolIntent)
+            calls[intent.call_id] = _call(intent.name, intent.arguments)
+        elif event.kind == "tool_result" and (result := event.read(ToolResult)).call_id in calls:
+            first = result.content.strip().partition("\n")[0]
+            lines.append(f"{calls[result.call_id]}: {first[:100]}")
     return lines[-40:]
 
 

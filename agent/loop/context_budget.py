@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
+from reapair.agent.log.formats import Compaction, Response, ToolResult
 from reapair.agent.loop.compaction import plan
 from reapair.agent.model.types import Outcome, RequestOptions
 from reapair.tools.code.map import TOKENS as MAP_TOKENS
@@ -120,14 +121,14 @@ class Budget:
 
     def _follow(self, event: Event) -> None:
         if event.kind == "response":
-            usage = event.data["usage"]
+            usage = event.read(Response).usage
             if usage["prompt_tokens"] is not None:
-                self._told = usage["prompt_tokens"] + (usage["completion_tokens"] or 0)
+                self._told = int(usage["prompt_tokens"] + (usage["completion_tokens"] or 0))
                 self._since = 0
         elif event.kind == "tool_result":
-            self._since += len(event.data["content"].encode("utf-8", "replace"))
+            self._since += len(event.read(ToolResult).content.encode("utf-8", "replace"))
         elif event.kind == "compaction":
-            self._told, self._since = event.data["after"], 0
+            self._told, self._since = event.read(Compaction).after, 0
 
 
 def prompt_limit(server: Server) -> int | None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from reapair.agent.log.event_log import digest
+from reapair.agent.log.formats import Answered
 from reapair.agent.log.turns import INTERRUPTED, steps_before
 from reapair.agent.loop.context_budget import Budget, budget_notice
 from reapair.agent.loop.finish import finish
@@ -63,16 +64,16 @@ class Nodes:
             return {"next": "act", **ANSWERED}
         unfinished = {event.kind: event for event in self._run.events[state["seen"] :]}
         if event := unfinished.get("response") or unfinished.get("discarded"):
-            return self._recover(event.data, state)
+            return self._recover(event.read(Answered), state)
         if reason := session.limit(state["step"]):
             return {"next": "verify", "exit_reason": reason.value}
         if "request" not in unfinished:
             session.with_deadline(lambda: self._budget.ensure(step))
             self._run.append("request", step, messages=self._new_messages(state))
-        event = self._ask(self._options(state), step)
-        if event.data["outcome"] == Outcome.TOOL_CALLS:
+        answer = self._ask(self._options(state), step).read(Answered)
+        if answer.outcome == Outcome.TOOL_CALLS:
             return {"next": "act", **ANSWERED}
-        return self._recover(event.data, state)
+        return self._recover(answer, state)
 
     def _options(self, state: State) -> RequestOptions:
         settings = self._session.settings
@@ -206,10 +207,10 @@ class Nodes:
         feedback = state.get("feedback")
         return [{"role": "system", "content": feedback}] if feedback else []
 
-    def _recover(self, answer: dict[str, Any], state: State) -> State:
-        """Do what the table of recoveries says about a bad answer, given as its event's data."""
+    def _recover(self, answer: Answered, state: State) -> State:
+        """Do what the table of recoveries says about a bad answer."""
         session = self._session
-        outcome = Outcome(answer["outcome"])
+        outcome = Outcome(answer.outcome)
         counter: Literal["wire", "bad"] = "wire" if outcome in WIRE else "bad"
         count = state[counter] + 1
         recovery = decide(outcome, count, rescue=session.settings.rescue)
@@ -217,11 +218,11 @@ class Nodes:
             reason = session.limit(state["step"]) or ExitReason(
                 recovery.exit_reason or "model_error"
             )
-            return {"next": "verify", "exit_reason": reason.value, "error": answer["detail"]}
+            return {"next": "verify", "exit_reason": reason.value, "error": answer.detail}
         if recovery.action == "compact":
             self._budget.compact("overflow", state["step"] + 1)
         if recovery.action == "wait":
-            session.say("model", f"waiting for the server: {answer['detail']}")
+            session.say("model", f"waiting for the server: {answer.detail}")
             seconds, cancel = min(recovery.seconds, session.seconds_left), session.cancel
             wait_until_ready(session.model.server, seconds, lambda: cancel.requested)
         feedback = recovery.feedback and self._feedback(recovery.feedback)

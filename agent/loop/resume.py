@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reapair.agent.log.formats import RunStarted
 from reapair.agent.log.turns import INTERRUPTED, NOT_RUN, turn_start
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def follow_log(graph: Any, config: dict[str, Any], session: Session) -> None:
     seen = graph.get_state(config).values.get("seen")
     if seen is not None and turn_start(events) < seen <= len(events):
         return
-    fork = events[0].data.get("forked_from")
+    fork = events[0].read(RunStarted).forked_from
     # Seed and temperature of a copy's first answer, so that it takes another way than the original.
     options = {"retry": fork["number"]} if fork and seen is None else {}
     state: State = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from reapair.agent.handover.delivery import Delivery
+from reapair.agent.log import formats
 from reapair.agent.log.conversation import Conversation
 from reapair.agent.log.event_log import digest
 from reapair.agent.log.turns import steps_before, turn_start
@@ -80,9 +81,10 @@ class Session:
         )
         start = turn_start(self.run.events)
         for event in self.run.of_kind("tool_result"):
+            result = event.read(formats.ToolResult)
             # What was handed in before the user said more is reviewed again.
-            if event.seq > start or event.data["name"] != "submit":
-                self.tools.restore(event.data["name"], event.data["data"])
+            if event.seq > start or result.name != "submit":
+                self.tools.restore(result.name, result.data)
 
     def _change(self, sandbox: Sandbox) -> str:
         return self.workspace.snapshot.patch(sandbox).decode("utf-8", "replace")
@@ -130,10 +132,11 @@ class Session:
     def _interrupted_call(self) -> Event | None:
         """Return the intent of a call that may have changed files and has no result."""
         intents = self.run.of_kind("tool_intent")
-        unknown = intents and self.history.interrupted(intents[-1].data["call_id"])
-        return (
-            intents[-1] if unknown and self.tools.changes_files(intents[-1].data["name"]) else None
-        )
+        if not intents:
+            return None
+        last = intents[-1].read(formats.ToolIntent)
+        unknown = self.history.interrupted(last.call_id) and self.tools.changes_files(last.name)
+        return intents[-1] if unknown else None
 
     def say(self, phase: str, line: str) -> None:
         """Show people what takes its time."""
@@ -196,17 +199,18 @@ class Session:
     def _tokens_of_turn(self) -> int:
         """Add up prompts and answers since the user's last words."""
         return sum(
-            (event.data["usage"]["prompt_tokens"] or 0)
-            + (event.data["usage"]["completion_tokens"] or 0)
+            int((usage["prompt_tokens"] or 0) + (usage["completion_tokens"] or 0))
             for event in self.run.events[turn_start(self.run.events) :]
             if event.kind in ("response", "discarded", "answer")
+            for usage in [event.read(formats.Answered).usage]
         )
 
     def evidence(self, patch: bytes) -> Evidence | None:
         """Return what the proof said of exactly this patch on the run's own snapshot, if it did."""
         for event in reversed(self.run.of_kind("verification")):
-            if event.data.get("patch") == digest(patch):
-                return Evidence.model_validate(event.data["evidence"])
+            seen = event.read(formats.Verification)
+            if seen.patch == digest(patch):
+                return Evidence.model_validate(seen.evidence)
         return None
 
     def totals(self) -> Totals:
@@ -214,7 +218,7 @@ class Session:
         totals = Totals()
         for event in self.run.events:
             if event.kind in ("response", "discarded", "answer"):
-                totals.add(event.data["usage"])
+                totals.add(event.read(formats.Answered).usage)
         return totals
 
 

@@ -28,6 +28,7 @@ from reapair.agent.model.servers import is_ready
 from reapair.agent.model.types import ModelError, Server, ServerKind
 from reapair.agent.serve.command import command_of
 from reapair.agent.serve.plan import NO_EMBEDDED, Plan
+from reapair.sandbox.write_whole import write_whole
 
 _LOAD_SECONDS = 900.0
 """Longest time a model may take to load: a 23B file from a slow disk needs minutes."""
@@ -125,10 +126,7 @@ class Keeper:
         return kept
 
     def _remember(self, kept: Kept) -> None:
-        partial = self._state.with_suffix(".part")
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(asdict(kept), file)
-        partial.replace(self._state)
+        write_whole(self._state, json.dumps(asdict(kept)).encode())
 
     def _wait(self, child: subprocess.Popen[bytes], kept: Kept, say: Callable[[str], None]) -> None:
         kind: ServerKind = "vllm" if kept.engine == "vllm" else "llama.cpp"

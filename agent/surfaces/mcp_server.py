@@ -22,6 +22,7 @@ from reapair.agent.handover.git_handover import apply_to_work_tree
 from reapair.agent.handover.port import HandoverError
 from reapair.agent.log.event_log import Run, RunError, read_events
 from reapair.agent.log.events import Event
+from reapair.agent.log.formats import Progress, RunStarted, ToolIntent
 from reapair.agent.log.listing import find, is_held
 from reapair.agent.log.turns import finished
 from reapair.agent.loop.cancel import Cancel
@@ -161,9 +162,10 @@ def _told() -> Iterator[None]:
 def _line(event: Event) -> str:
     """Return what an event means for somebody who watches; "" where it means nothing."""
     if event.kind == "tool_intent":
-        return one_line(call(event.data["name"], event.data["arguments"]), 160)
+        intent = event.read(ToolIntent)
+        return one_line(call(intent.name, intent.arguments), 160)
     if event.kind == "progress":
-        return one_line(str(event.data.get("text", "")), 160)
+        return one_line(event.read(Progress).text, 160)
     return {"verification": "the patch was judged", "compaction": "context compacted"}.get(
         event.kind, ""
     )
@@ -238,7 +240,7 @@ def make_server(worker: Worker, *, allow_apply: bool) -> MCPServer[Any]:
             """Put a run's change into the work tree of the repository it came from."""
             directory = await _directory(worker, run_id, context)
             with _told():
-                repository = Path(read_events(directory)[0].data["repository"])
+                repository = Path(read_events(directory)[0].read(RunStarted).repository)
                 apply_to_work_tree(repository, (directory / "patch.diff").read_bytes())
             return f"The change was applied to {repository}."
 
@@ -275,7 +277,7 @@ async def _directory(
     try:
         directory = find(run_id, worker.settings(None).runs)
         events = read_events(directory)
-        await worker.repository(events[0].data["repository"] if events else "/", context)
+        await worker.repository(events[0].read(RunStarted).repository if events else "/", context)
     except (*_EXPECTED, ToolError) as error:
         raise refuse(str(error)) from error
     return directory

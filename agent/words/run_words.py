@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ def commands(result: Result) -> list[tuple[str, str]]:
         return [("look:", look), ("apply:", f"agent apply {run}"), ("undo:", undo)]
     look, undo = f"agent show {run}", f"agent undo {run}"
     return [("look:", look), ("apply:", f"agent apply {run}"), ("undo:", undo)]
+
+
+def counts(by_status: Mapping[str, int]) -> str:
+    """Return how many tests have each status, in words; "" for none."""
+    return ", ".join(f"{count} {name}" for name, count in by_status.items())
 
 
 def reading_order(result: Result) -> str:

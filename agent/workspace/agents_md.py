@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reapair.agent.log.formats import Asked, ToolResult
 from reapair.sandbox import WORKSPACE
 from reapair.tools import clip
 
@@ -99,6 +100,6 @@ def _on_the_way(path: str) -> Iterator[str]:
 
 def _was_told(note: Note, run: Run) -> bool:
     mark = _MARK.format(note.path)
-    first = (m["content"] for event in run.of_kind("request") for m in event.data["messages"])
-    said = (event.data["content"] for event in run.of_kind("tool_result"))
+    first = (m["content"] for e in run.of_kind("request") for m in e.read(Asked).messages)
+    said = (event.read(ToolResult).content for event in run.of_kind("tool_result"))
     return any(mark in text for texts in (first, said) for text in texts)

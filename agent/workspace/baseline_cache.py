@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from reapair.sandbox.write_whole import write_whole
 from reapair.tools import TestReport
 
 MOST_KEPT = 200
@@ -52,9 +52,7 @@ def _directory() -> Path:
 
 def _keep(file: Path, report: TestReport) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{secrets.token_hex(4)}")
-    partial.write_text(json.dumps(asdict(report)), "utf-8")
-    partial.replace(file)
+    write_whole(file, json.dumps(asdict(report)).encode())
     others = sorted(file.parent.iterdir(), key=lambda other: other.stat().st_mtime)
     for old in others[:-MOST_KEPT]:
         old.unlink(missing_ok=True)

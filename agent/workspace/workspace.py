@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reapair.agent.log.event_log import make_private
+from reapair.agent.log.formats import SnapshotTaken, TreeChanged
 from reapair.agent.workspace.agents_md import Guidance
 from reapair.agent.workspace.baseline_cache import kept
 from reapair.agent.workspace.clean_room import CleanRoom
@@ -120,7 +121,7 @@ class Workspace:
     def _snapshot(self) -> Snapshot:
         make_private(self._store)
         for event in self._run.of_kind("snapshot"):
-            return Snapshot.open(self._store, event.data["name"])
+            return Snapshot.open(self._store, event.read(SnapshotTaken).name)
         snapshot = (
             self._whole.snapshot
             if self._whole
@@ -248,4 +249,4 @@ class Workspace:
 def last_patch(run: Run) -> bytes:
     """Return the last change that was logged in a run; empty when there is none."""
     trees = run.of_kind("tree")
-    return (run.directory / trees[-1].data["file"]).read_bytes() if trees else b""
+    return (run.directory / trees[-1].read(TreeChanged).file).read_bytes() if trees else b""

@@ -8,6 +8,7 @@ from typing import Any
 from reapair.sandbox.git.recent_history import History, recent
 from reapair.sandbox.git.repository import AGENT, GitStore
 from reapair.sandbox.git.staging import Staged
+from reapair.sandbox.write_whole import write_whole
 
 _DATE = "946684800 +0000"
 SIGNED = {
@@ -75,6 +76,4 @@ def _write_pack(store: GitStore, name: str, wanted: list[str], past: History | N
     revisions = "\n".join([*ends, *filter(None, wanted), *tags, ""])
     # This pack is not kept for long: no time is spent on compression.
     flags = ("--revs", "--stdout", "-q", "--window=0", "--compression=1")
-    written = pack.with_suffix(".new")
-    written.write_bytes(store.git("pack-objects", *flags, stdin=revisions.encode()))
-    written.replace(pack)
+    write_whole(pack, store.git("pack-objects", *flags, stdin=revisions.encode()))

@@ -10,9 +10,10 @@ import pytest
 
 from reapair.agent.lab.evaluate.grade import Grade, GroupGrade
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError
-from reapair.agent.lab.evaluate.records import Attempt, Record, place_of, write_record, write_whole
+from reapair.agent.lab.evaluate.records import Attempt, Record, place_of, write_record
 from reapair.agent.lab.evaluate.reports import write_predictions, write_report
 from reapair.agent.lab.evaluate.upstream import files_with_tests, passes, upstream_for
+from reapair.sandbox.write_whole import write_whole
 
 TEST_PATCH = "diff --git a/tests/test_a.py b/tests/test_a.py\n--- a\ndiff --git a/x.txt b/x.txt\n"
 

@@ -17,7 +17,7 @@ from reapair.agent.lab.evaluate.grade import Grader, settings_for
 from reapair.agent.lab.evaluate.harbor import with_image
 from reapair.agent.lab.evaluate.instance_image import engine_for
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError
-from reapair.agent.lab.evaluate.records import OUTPUT, Attempt, Record, write_record, write_whole
+from reapair.agent.lab.evaluate.records import OUTPUT, Attempt, Record, write_record
 from reapair.agent.lab.evaluate.reports import write_report
 from reapair.agent.lab.evaluate.solvers import scripted_solver
 from reapair.agent.lab.evaluate.state import make_state
@@ -30,6 +30,7 @@ from reapair.agent.solve import UsageError
 from reapair.agent.surfaces.report.reported import solve
 from reapair.sandbox import SandboxError
 from reapair.sandbox.gateway.addresses import public_url
+from reapair.sandbox.write_whole import write_whole
 
 RETRY_SECONDS = 5.0
 """Wait before an instance is started again, times the number of its tries."""

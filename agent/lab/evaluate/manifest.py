@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from reapair.agent.lab.evaluate.instances import InstanceError
-from reapair.agent.lab.evaluate.records import INSTANCES, write_whole
+from reapair.agent.lab.evaluate.records import INSTANCES
 from reapair.agent.settings.settings import Settings
 from reapair.sandbox.gateway.addresses import public_url
+from reapair.sandbox.write_whole import write_whole
 
 _FILE = "manifest.json"
 _SAME = ("solver", "model", "tools", "attempts", "prompts", "version")

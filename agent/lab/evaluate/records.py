@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from reapair.agent.lab.evaluate.grade import Grade
 from reapair.agent.result import ExitReason, Totals, Verdict
+from reapair.sandbox.write_whole import write_whole
 
 INSTANCES = "instances"
 """Folder of an evaluation with one directory per instance."""
@@ -94,15 +95,8 @@ def read_record(place: Path) -> Record | None:
 
 def write_record(place: Path, record: Record) -> None:
     """Keep the record, wholly or not at all."""
+    place.mkdir(parents=True, exist_ok=True)
     write_whole(place / RECORD, record.model_dump_json(indent=1).encode() + b"\n")
-
-
-def write_whole(file: Path, data: bytes) -> None:
-    """Write a file that is never seen half."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f".{file.name}.{os.getpid()}")
-    new.write_bytes(data)
-    new.replace(file)
 
 
 def records(out: Path) -> Iterator[tuple[Path, Record]]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from reapair.agent.lab.evaluate.grade import Grade
 from reapair.agent.lab.evaluate.instances import Instance
-from reapair.agent.lab.evaluate.records import Record, patch_of, records, write_whole
+from reapair.agent.lab.evaluate.records import Record, patch_of, records
+from reapair.sandbox.write_whole import write_whole
 
 REPORT = "report.json"
 """Name of both an instance's report and a whole evaluation's, as in both packages."""

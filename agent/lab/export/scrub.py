@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-HIDDEN = "***"
+from reapair.sandbox.secrets import HIDDEN
 
 _KEYS = (
     r"\b(?:sk|rk|pk)-[A-Za-z0-9_-]{20,}",

@@ -13,6 +13,7 @@ from typing import Any
 from reapair.agent.lab.evaluate.records import Record, read_record
 from reapair.agent.lab.export.licence import licence_of
 from reapair.agent.lab.export.scrub import Scrubber
+from reapair.agent.log import formats
 from reapair.agent.log.conversation import Conversation
 from reapair.agent.log.event_log import read_events
 from reapair.agent.log.events import Event
@@ -102,10 +103,10 @@ def read_trajectory(directory: Path) -> Trajectory | None:
     result = finished(events)
     if result is None or not any(event.kind == "response" for event in events):
         return None
-    started = events[0].data
-    server, settings = started["server"], started["settings"]
-    scrubber = Scrubber(started["repository"])
-    segments = _Reader(server, started["tools"]).read(events)
+    started = events[0].read(formats.RunStarted)
+    server, settings = started.server, started.settings
+    scrubber = Scrubber(started.repository)
+    segments = _Reader(server, started.tools).read(events)
     record, resolved = _grade(directory)
     for segment in segments:
         _scrub(segment, scrubber)
@@ -115,7 +116,7 @@ def read_trajectory(directory: Path) -> Trajectory | None:
         run=directory.name,
         instance_id=record.instance_id if record else directory.name,
         model=server.get("family") or server["model"],
-        tools=started["tools"],
+        tools=started.tools,
         segments=segments,
         resolved=resolved,
         verdict=result["evidence"]["verdict"],
@@ -126,7 +127,7 @@ def read_trajectory(directory: Path) -> Trajectory | None:
         usage=result.get("usage") or {},
         declared={
             "discarded": sum(event.kind == "discarded" for event in events),
-            "salvaged": sum(bool(event.data["salvaged"]) for event in answers),
+            "salvaged": sum(event.read(formats.Response).salvaged for event in answers),
             "compactions": sum(event.kind == "compaction" for event in events),
             "rescue": settings.get("rescue", True),
             "scrubbed": scrubber.found,
@@ -141,7 +142,7 @@ def _scrub(segment: Segment, scrubber: Scrubber) -> None:
 
 
 def _licence(directory: Path, events: Iterable[Event]) -> str | None:
-    trees = [event.data["tree"] for event in events if event.kind == "snapshot"]
+    trees = [e.read(formats.SnapshotTaken).tree for e in events if e.kind == "snapshot"]
     return licence_of(directory / "store", trees[0]) if trees else None
 
 
@@ -184,17 +185,17 @@ class _Reader:
                     message[self._FACTS].copied = True
             elif event.kind == "discarded":
                 self._discarded.append(self._unused(event))
-            elif event.kind == "tool_result" and not event.data["ok"]:
+            elif event.kind == "tool_result" and not event.read(formats.ToolResult).ok:
                 self._last_answer().failed = True
         self._end_segment()
         return self._segments
 
     def _note_new(self, event: Event) -> None:
         messages = self._history.messages
-        data = event.data if event.kind == "response" else {}
+        usage = event.read(formats.Response).usage if event.kind == "response" else None
         for number, message in enumerate(messages):
             if self._FACTS not in message:
-                facts = Turn({}, event.ts, usage=data.get("usage"))
+                facts = Turn({}, event.ts, usage=usage)
                 messages[number] = {**message, self._FACTS: facts}
 
     def _last_answer(self) -> Turn:

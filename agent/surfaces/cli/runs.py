@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reapair.agent.log.formats import RunStarted
 from reapair.agent.surfaces.cli.common import RunId, app, fail, find_run, settings_from, short
 from reapair.agent.surfaces.cli.options import command
 
@@ -102,7 +103,7 @@ def _change_by_run(run_id: str, change: Callable[[Path, bytes], None], said: str
         fail(2, str(error))
     if not (events and patch.is_file()):
         fail(2, f"Run {directory.name} has not made a change.")
-    repository = Path(events[0].data["repository"])
+    repository = Path(events[0].read(RunStarted).repository)
     try:
         change(repository, patch.read_bytes())
     except HandoverError as error:

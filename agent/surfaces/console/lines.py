@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal, Self
 
+from reapair.agent.log import formats
 from reapair.agent.words import guided_words as guided
 from reapair.agent.words import run_words as words
 from reapair.agent.words.terminal_safe import clean, one_line
@@ -94,68 +95,70 @@ class Screen:
             self._console.print(Text("  ").append_text(part), soft_wrap=True, highlight=False)
 
     def _on_run_started(self, event: Event) -> None:
-        self._line(words.title(event.data["issue"]), "bold", fit=True)
+        self._line(words.title(event.read(formats.RunStarted).issue), "bold", fit=True)
         self._run_line(event)
 
     def _run_line(self, event: Event) -> None:
-        server = event.data["server"]
+        server = event.read(formats.RunStarted).server
         self._line(f"run {event.run} · {server['model']} on {server['kind']}", "dim", fit=True)
 
     def _on_progress(self, event: Event) -> None:
-        self._prose(f"{event.data['phase']}: {event.data['text']}", "dim")
+        told = event.read(formats.Progress)
+        self._prose(f"{told.phase}: {told.text}", "dim")
 
     def _on_snapshot(self, event: Event) -> None:
-        for path in event.data["left_out"]:
+        for path in event.read(formats.SnapshotTaken).left_out:
             self._prose(f"snapshot: left out {path}", "dim")
 
     def _on_environment(self, event: Event) -> None:
-        kind = event.data["sandbox"]
-        self._line(f"  sandbox: {kind}", "dim")
-        if kind == "none":
+        ready = event.read(formats.EnvironmentReady)
+        self._line(f"  sandbox: {ready.sandbox}", "dim")
+        if ready.sandbox == "none":
             self._prose("Not isolated: commands run as you, on this machine.", "yellow")
-        for note in event.data.get("notes", ()):
+        for note in ready.notes:
             self._prose(f"environment: {note}", "yellow")
 
     def _on_baseline(self, event: Event) -> None:
-        counts = ", ".join(f"{count} {name}" for name, count in event.data["counts"].items())
+        counts = words.counts(event.read(formats.BaselineRun).counts)
         self._prose(f"baseline: {counts or 'no test ran'}", "dim")
 
     def _on_response(self, event: Event) -> None:
         if self._level != "verbose":
             return
-        message = event.data["message"]
+        message = event.read(formats.Response).message
         for said in (message.get("reasoning_content"), message.get("content")):
             if said:
                 self._prose(one_line(said, 300), "italic dim")
         self.tokens(event)
 
     def _on_discarded(self, event: Event) -> None:
-        detail = event.data["detail"] or "answer not used"
-        self._line(f"{event.step:>3}  ({event.data['outcome']}: {detail})", "yellow", fit=True)
+        answer = event.read(formats.Discarded)
+        said = f"{answer.outcome}: {answer.detail or 'answer not used'}"
+        self._line(f"{event.step:>3}  ({said})", "yellow", fit=True)
 
     def _on_compaction(self, event: Event) -> None:
         self.tokens(event)
 
     def _on_instruction(self, event: Event) -> None:
-        self._prose(f"you: {event.data['text']}", "bold")
+        self._prose(f"you: {event.read(formats.Instruction).text}", "bold")
 
     def _on_tool_intent(self, event: Event) -> None:
-        said = words.call(event.data["name"], event.data["arguments"])
-        self._calls[event.attempt, event.data["call_id"]] = said
+        intent = event.read(formats.ToolIntent)
+        self._calls[event.attempt, intent.call_id] = words.call(intent.name, intent.arguments)
 
     def _on_tool_result(self, event: Event) -> None:
-        data = event.data
-        call = one_line(self._calls.pop((event.attempt, data["call_id"]), data["name"]))
-        mark = "" if data["ok"] else "✗ "
-        gave = one_line(mark + words.gist(data["name"], data["content"]), 80)
+        result = event.read(formats.ToolResult)
+        call = one_line(self._calls.pop((event.attempt, result.call_id), result.name))
+        mark = "" if result.ok else "✗ "
+        gave = one_line(mark + words.gist(result.name, result.content), 80)
         if self._console.is_terminal:
             # What came of it is to be seen in a narrow window, too.
             room = self._console.width - len(gave) - len(self._before) - 10
             call = one_line(call, max(room, self._console.width // 2 - 6))
-        style = "" if data["ok"] else "yellow"
+        style = "" if result.ok else "yellow"
         self._line(f"{event.step:>3}  {call}  → {gave}", style, fit=True)
         if self._level == "verbose":
-            for line in data["content"].strip().split("\n")[1:6]:
+            for line in result.content.strip().split("\n")[1:6]:
                 self._line(f"     {line}", "dim", fit=True)
 
     def _on_suspects(self, event: Event) -> None:
@@ -168,33 +171,34 @@ class Screen:
         self._prose(guided.candidate(event.data))
 
     def _on_chosen(self, event: Event) -> None:
-        self._prose(event.data["why"], "dim")
+        self._prose(event.read(formats.Chosen).why, "dim")
 
     def _on_answer(self, event: Event) -> None:
         if self._level == "verbose":
-            self._prose(one_line(event.data["content"], 300), "italic dim")
+            self._prose(one_line(event.read(formats.QuestionAnswered).content, 300), "italic dim")
             self.tokens(event)
 
     def _on_verification(self, event: Event) -> None:
-        if event.data.get("choice"):
-            self._prose(f"choice: {event.data['choice']['why']}", "dim")
+        seen = event.read(formats.Verification)
+        if seen.choice:
+            self._prose(f"choice: {seen.choice['why']}", "dim")
             return
-        on = f" on {event.data['on']}" if event.data.get("on") else ""
-        self._line(f"  proof{on}: {event.data['evidence']['verdict']}", "dim")
+        on = f" on {seen.on}" if seen.on else ""
+        self._line(f"  proof{on}: {seen.evidence['verdict']}", "dim")
 
     def _on_run_finished(self, event: Event) -> None:
         if self._before:
-            result = event.data["result"]
+            result = event.read(formats.RunFinished).result
             said = f"{result['evidence']['verdict']}, {result['exit_reason']}"
             self._line(f"{said}, {result['steps']} steps", "dim")
 
     def tokens(self, event: Event) -> None:
         """Show what one request cost, or what a compaction freed."""
-        data = event.data
         if event.kind == "compaction":
-            said = f"compaction: {data['before']} to {data['after']} tokens"
+            made = event.read(formats.Compaction)
+            said = f"compaction: {made.before} to {made.after} tokens"
         else:
-            said = words.request(data["usage"])
+            said = words.request(event.read(formats.Answered).usage)
         self._line(f"{event.step:>3}  {said}", "dim")
 
     def result(self, result: Result, directory: str, *, lines: int | None = DIFF_LINES) -> None:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from reapair.agent.log import formats
 from reapair.agent.surfaces.console.lines import DIFF_LINES, Level, Screen, print_json
 from reapair.agent.words import run_words as words
 from reapair.agent.words.terminal_safe import one_line
@@ -130,27 +131,29 @@ class LiveScreen(Screen):
         self._live.start()
 
     def _on_progress(self, event: Event) -> None:
-        if event.data["phase"] not in _PASSING or self._level == "verbose":
+        if event.read(formats.Progress).phase not in _PASSING or self._level == "verbose":
             super()._on_progress(event)
 
     def _follow(self, event: Event) -> None:
         """Note what an event says of where the run is."""
-        data, progress = event.data, self._progress
+        progress = self._progress
         if event.kind == "run_started" and "." not in event.run:
-            progress.title = one_line(words.title(data["issue"]), 200)
-            progress.steps = data["settings"].get("max_steps") or 0
-            progress.several = (data["settings"].get("attempts") or 1) > 1
+            started = event.read(formats.RunStarted)
+            progress.title = one_line(words.title(started.issue), 200)
+            progress.steps = started.settings.get("max_steps") or 0
+            progress.several = (started.settings.get("attempts") or 1) > 1
         number = event.attempt if "." in event.run else 0
         work = progress.work.setdefault(number, _Work())
         work.step = max(work.step, event.step)
         if event.kind == "delta":
+            data = event.data
             prefill = data["kind"] == "prefill" and 0 <= data["done"] < data["total"]
             work.read = (data["done"], data["total"]) if prefill else None
             work.phase = "reading the prompt" if prefill else _DOING.get(data["kind"], work.phase)
             return
         work.read = None
         if event.kind in ("response", "discarded", "answer"):
-            _add(work, data["usage"])
+            _add(work, event.read(formats.Answered).usage)
         if event.kind == "run_finished":
             work.over = True
         work.phase = _phase(event) or work.phase
@@ -198,11 +201,12 @@ def _add(work: _Work, usage: dict[str, Any]) -> None:
 
 def _phase(event: Event) -> str:
     """Say what a run does after this event; empty when it says nothing of that."""
-    data = event.data
     if event.kind == "tool_intent":
-        return one_line(words.call(data["name"], data["arguments"]), 100)
+        intent = event.read(formats.ToolIntent)
+        return one_line(words.call(intent.name, intent.arguments), 100)
     if event.kind == "progress":
-        return one_line(f"{data['phase']}: {data['text']}", 200)
+        told = event.read(formats.Progress)
+        return one_line(f"{told.phase}: {told.text}", 200)
     return {
         "request": "waiting for the first word",
         "verification": "proof done",
@@ -252,6 +256,6 @@ def show_run(directory: Path, shown_as: str, *, tokens: bool, as_json: bool) -> 
         elif event.kind in ("response", "discarded", "answer", "compaction"):
             screen.tokens(event)
         if event.kind == "run_finished":
-            result = Result.model_validate(event.data["result"])
+            result = Result.model_validate(event.read(formats.RunFinished).result)
     if result and not (as_json or tokens):
         screen.result(result, shown_as, lines=None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from reapair.agent.log.formats import RunStarted
 from reapair.agent.result import accepted
 from reapair.agent.surfaces.github import artifact, words
 from reapair.agent.surfaces.github.artifact import ArtifactError, Facts
@@ -75,7 +76,7 @@ def solve_job(
         settings = settings.model_copy(update=to_file)
         result = solve(text, repository, settings, on_event=on_event, cancel=cancel)
     started = [e for e in read_events(result.directory) if e.kind == "run_started"]
-    model = str(started[0].data["server"]["model"]) if started else ""
+    model = str(started[0].read(RunStarted).server["model"]) if started else ""
     facts = Facts.of(result, reference, base, model)
     patch = result.directory / "patch.diff"
     artifact.write(directory, facts, patch.read_bytes() if patch.exists() else b"")

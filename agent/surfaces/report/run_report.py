@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reapair.agent.log import formats
 from reapair.agent.surfaces.report.page import HERE, render
 from reapair.agent.surfaces.report.story import charts, tell
 from reapair.agent.words import run_words as words
+from reapair.sandbox.write_whole import write_whole
 
 if TYPE_CHECKING:
     from reapair.agent.log.events import Event
@@ -51,21 +52,8 @@ def write_report(
     if result is None and (stored := finished(events)):
         result = Result.model_validate(stored)
     page = render(HERE / "run.html", **_facts(directory, events, result))
-    return _write(directory / FILE_NAME, page.encode("utf-8", "replace"))
-
-
-def _write(file: Path, data: bytes) -> Path:
-    """Write a file that only the user can read, wholly or not at all."""
-    partial = file.with_name(f"{file.name}.part")
-    partial.unlink(missing_ok=True)
-    try:
-        private = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(private, "wb") as handle:
-            handle.write(data)
-        partial.replace(file)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    file = directory / FILE_NAME
+    write_whole(file, page.encode("utf-8", "replace"))
     return file
 
 
@@ -131,27 +119,29 @@ def _environment(events: Sequence[Event]) -> list[tuple[str, str]]:
     import platform
     from importlib.metadata import version
 
-    started, server = events[0].data, events[0].data["server"]
+    started = events[0].read(formats.RunStarted)
+    server = started.server
     rows = [
         ("model", server["model"]),
         ("server", f"{server['kind']} {server['version']} at {server['base_url']}"),
         ("context", f"{server['context_tokens'] or 'unknown'} tokens"),
-        ("repository", Path(started["repository"]).name),
+        ("repository", Path(started.repository).name),
     ]
     for event in events:
-        data = event.data
         if event.kind == "snapshot":
-            state = ", with uncommitted changes" if data["dirty"] else ""
-            rows.append(("commit", (data["head"] or "none yet") + state))
-            rows += [("left out", path) for path in data["left_out"]]
+            snapshot = event.read(formats.SnapshotTaken)
+            state = ", with uncommitted changes" if snapshot.dirty else ""
+            rows.append(("commit", (snapshot.head or "none yet") + state))
+            rows += [("left out", path) for path in snapshot.left_out]
         if event.kind == "environment":
-            rows.append(("sandbox", data["sandbox"] + _unsafe(data["sandbox"])))
-            rows.append(("project", data["project"] or "."))
-            rows.append(("test command", data["test_command"] or "found by itself"))
-            rows += [("note", note) for note in data["notes"]]
-            rows += [("set-up failed", data["failure"])] if data["failure"] else []
+            ready = event.read(formats.EnvironmentReady)
+            rows.append(("sandbox", ready.sandbox + _unsafe(ready.sandbox)))
+            rows.append(("project", ready.project or "."))
+            rows.append(("test command", ready.test_command or "found by itself"))
+            rows += [("note", note) for note in ready.notes]
+            rows += [("set-up failed", ready.failure)] if ready.failure else []
         if event.kind == "baseline":
-            rows.append(("suite as run", data["command"]))
+            rows.append(("suite as run", event.read(formats.BaselineRun).command))
     machine = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     return [*rows, ("program", f"agent {version('reapair')}, {machine}")]
 
@@ -166,13 +156,13 @@ def _again(
     """Return how to repeat the proof, and the run: a purpose and a command each."""
     from reapair.agent.settings.settings import Settings
 
-    head = next((event.data["head"] for event in events if event.kind == "snapshot"), None)
+    head = next((e.read(formats.SnapshotTaken).head for e in events if e.kind == "snapshot"), None)
     steps = [("The commit it stood on", f"git checkout {head}")] if head else []
     if result and result.files:
         steps.append(("The change (patch.diff lies beside this page)", "git apply patch.diff"))
         if suite := result.evidence.suite.command:
             steps.append(("The tests of the proof", suite))
-    kept = events[0].data["settings"]
+    kept = events[0].read(formats.RunStarted).settings
     options = []
     for name in _OPTIONS:
         value = kept.get(name)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from reapair.agent.log import formats
 from reapair.agent.surfaces.report.charts import Series, stacked
 from reapair.agent.words import guided_words as guided
 from reapair.agent.words import run_words as words
@@ -92,20 +93,21 @@ class _Teller:
         return f"{text[:head]}\n[… {left_out:,} characters left out of this page …]\n{tail}"
 
     def _on_baseline(self, event: Event) -> None:
-        counts = ", ".join(f"{count} {name}" for name, count in event.data["counts"].items())
+        counts = words.counts(event.read(formats.BaselineRun).counts)
         self._add(
             event, "note", f"The suite on the untouched repository: {counts or 'no test ran'}"
         )
 
     def _on_request(self, event: Event) -> None:
         self._asked = event.ts
-        for message in event.data["messages"]:
+        for message in event.read(formats.Asked).messages:
             role, content = message.get("role"), message.get("content")
             title = f"Told to the model ({role})"
             self._add(event, "told", title, content=self._clip(content or ""))
 
     def _on_response(self, event: Event) -> None:
-        data, message = event.data, event.data["message"]
+        data = event.read(formats.Response)
+        message = data.message
         thought = message.get("reasoning_content") or message.get("reasoning") or ""
         entry = self._add(
             event,
@@ -113,10 +115,10 @@ class _Teller:
             "",
             reasoning=self._clip(thought),
             content=self._clip(message.get("content") or ""),
-            usage=data["usage"],
+            usage=data.usage,
             seconds=event.ts - self._asked,
         )
-        for each in data["calls"]:
+        for each in data.calls:
             arguments = each["arguments"]
             shown = [(name, self._clip(value)) for name, value in arguments.items()]
             about = words.call("", arguments)
@@ -126,34 +128,34 @@ class _Teller:
             entry.title = "Words without a call"
 
     def _on_discarded(self, event: Event) -> None:
-        data = event.data
+        data = event.read(formats.Discarded)
         self._add(
             event,
             "discarded",
-            f"{data['outcome']}: {data['detail'] or 'answer not used'}",
-            reasoning=self._clip(data["reasoning"]),
-            content=self._clip(data["content"]),
-            usage=data["usage"],
+            f"{data.outcome}: {data.detail or 'answer not used'}",
+            reasoning=self._clip(data.reasoning),
+            content=self._clip(data.content),
+            usage=data.usage,
             seconds=event.ts - self._asked,
         )
         self._asked = event.ts
 
     def _on_tool_intent(self, event: Event) -> None:
-        self._begun[event.data["call_id"]] = event.ts
+        self._begun[event.read(formats.ToolIntent).call_id] = event.ts
 
     def _on_tool_result(self, event: Event) -> None:
-        data = event.data
-        call = self._calls.get(data["call_id"])
+        result = event.read(formats.ToolResult)
+        call = self._calls.get(result.call_id)
         if call is None:
             return
-        call.observation, call.ok = self._clip(data["content"]), data["ok"]
-        call.gist = words.gist(data["name"], data["content"])[:120]
-        if data["call_id"] in self._begun:
-            call.seconds = event.ts - self._begun[data["call_id"]]
+        call.observation, call.ok = self._clip(result.content), result.ok
+        call.gist = words.gist(result.name, result.content)[:120]
+        if result.call_id in self._begun:
+            call.seconds = event.ts - self._begun[result.call_id]
 
     def _on_compaction(self, event: Event) -> None:
-        data = event.data
-        said = f"Room made in the context ({data['reason']}): {data['before']} to {data['after']}"
+        made = event.read(formats.Compaction)
+        said = f"Room made in the context ({made.reason}): {made.before} to {made.after}"
         self._add(event, "note", f"{said} tokens")
 
     def _on_suspects(self, event: Event) -> None:
@@ -192,22 +194,23 @@ class _Teller:
         self._add(event, "note", event.data["why"].capitalize())
 
     def _on_verification(self, event: Event) -> None:
-        if event.data.get("choice"):
-            return
-        on = f" on {event.data['on']}" if event.data.get("on") else ""
-        self._add(event, "note", f"Proof{on}: {event.data['evidence']['verdict']}")
+        seen = event.read(formats.Verification)
+        if not seen.choice:
+            on = f" on {seen.on}" if seen.on else ""
+            self._add(event, "note", f"Proof{on}: {seen.evidence['verdict']}")
 
     def _on_handover(self, event: Event) -> None:
-        data = event.data
-        if data.get("intent"):
+        done = event.read(formats.Handover)
+        if done.intent:
             return
-        did = [f"branch {data['branch']}"] if data.get("branch") else []
-        did += ["applied to the work tree"] if data.get("applied") else []
-        did += ["written to a file"] if data.get("patch_file") else []
-        self._add(event, "note", f"Handed over: {', '.join(did) or data.get('note') or 'nothing'}")
+        did = [f"branch {done.branch}"] if done.branch else []
+        did += ["applied to the work tree"] if done.applied else []
+        did += ["written to a file"] if done.patch_file else []
+        self._add(event, "note", f"Handed over: {', '.join(did) or done.note or 'nothing'}")
 
     def _on_instruction(self, event: Event) -> None:
-        self._add(event, "instruction", "You said", content=self._clip(event.data["text"]))
+        said = event.read(formats.Instruction).text
+        self._add(event, "instruction", "You said", content=self._clip(said))
 
 
 def charts(entries: Sequence[Entry]) -> list[tuple[str, list[Series], Markup]]:
