@@ -96,6 +96,18 @@ def test_parquet_is_read(tmp_path: Path) -> None:
         ({"repo_archive": "../secret.tar.gz"}, "outside its folder"),
         ({"test_patch_file": "/etc/passwd"}, "outside its folder"),
         ({"FAIL_TO_PASS": "not json"}, "is not JSON"),
+        ({"FAIL_TO_PASS": "[" * 100_000}, "is not JSON"),
+        ({"FAIL_TO_PASS": 7}, "cannot be read"),
+        ({"instance_id": 7}, "id"),
+        ({"instance_id": ["x"]}, "id"),
+        ({"install_config": "pytest"}, "cannot be read"),
+        ({"install_config": {"pip_packages": 7}}, "cannot be read"),
+        ({"test_timeout": "soon"}, "cannot be read"),
+        ({"test_timeout": "nan"}, "timeout"),
+        ({"repo_archive": 7}, "cannot be read"),
+        ({"repo_archive": "a\0b"}, "cannot be read"),
+        ({"test_patch_file": "missing"}, "cannot be read"),
+        ({"problem_statement": {"a": 1}}, "problem_statement"),
     ],
 )
 def test_hostile_rows_are_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
@@ -110,3 +122,6 @@ def test_what_holds_no_tasks_is_named(tmp_path: Path) -> None:
         list(read_instances(tmp_path / "nowhere"))
     with pytest.raises(InstanceError, match="no instance_id"):
         read(tmp_path, {"a": 1})
+    (tmp_path / "number.json").write_text("7")
+    with pytest.raises(InstanceError, match="no instance_id"):
+        list(read_instances(tmp_path / "number.json"))

@@ -117,11 +117,12 @@ def test_a_page_that_cannot_be_written_fails_no_run(tmp_path: Path) -> None:
 
         def be_in_the_way(event: object) -> None:
             for run in (tmp_path / "runs").iterdir():
-                (run / "report.html.part").mkdir(exist_ok=True)
+                (run / "report.html").mkdir(exist_ok=True)
 
         result = solve(task.issue, task.repository, settings, on_event=be_in_the_way)
     assert result.verdict == "proved"
-    assert not (result.directory / "report.html").exists()
+    assert not (result.directory / "report.html").is_file()
+    assert not list(result.directory.glob(".report.html*"))
 
 
 def test_a_run_that_is_stopped_has_a_page(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Schema = Literal["swe-smith", "swe-bench", "swe-rebench", "harbor"]
 
-WORK_DIRECTORY = "/testbed"
+Row = dict[str, Any]
+"""Somebody's columns, unchecked."""
 
 
 class InstanceError(Exception):
@@ -51,7 +52,7 @@ class Instance(BaseModel):
 
     id: str = Field(pattern=r"^[\w@+=-][\w.@+=-]{0,199}$")
     schema_name: Schema
-    problem_statement: str
+    problem_statement: str = ""
     repo: str = ""
     version: str = ""
     base_commit: str = ""
@@ -65,7 +66,7 @@ class Instance(BaseModel):
     pass_to_pass: list[str] = Field(default_factory=list)
     test_command: str = ""
     setup_command: str = ""
-    timeout: float = 1800.0
+    timeout: float = Field(1800.0, gt=0, allow_inf_nan=False)
 
 
 def read_instances(source: Path) -> Iterator[Instance]:
@@ -118,15 +119,15 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
     if file.suffix == ".parquet":
         yield from _parquet(file)
     elif file.suffix == ".jsonl":
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 if line.strip():
                     yield _json(line, file.name)
     else:
-        read = _json(file.read_text("utf-8"), file.name)
+        read = _json(file.read_text("utf-8", "replace"), file.name)
         if isinstance(read, dict):
             read = [read] if "instance_id" in read else list(read.values())
-        yield from read
+        yield from read if isinstance(read, list) else [read]
 
 
 def _parquet(file: Path) -> Iterator[dict[str, Any]]:
@@ -143,12 +144,12 @@ def _parquet(file: Path) -> Iterator[dict[str, Any]]:
 def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InstanceError(f"{where} is not JSON: {error}.") from error
 
 
-def schema_of(row: dict[str, Any]) -> Schema:
-    """Tell a row's schema by the columns it has."""
+def schema_of(row: Row) -> Schema:
+    """Return a row's schema, as its columns show it."""
     if "install_config" in row or "docker_image" in row:
         return "swe-rebench"
     image = str(row.get("image_name") or "")
@@ -158,59 +159,89 @@ def schema_of(row: dict[str, Any]) -> Schema:
 
 
 def _of_row(row: Any, where: str, beside: Path) -> Instance:
+    """Return the instance that a row describes; files that it names lie beside it."""
     if not isinstance(row, dict) or "instance_id" not in row:
         raise InstanceError(f"{where} is no task: it has no instance_id.")
-    schema, config = schema_of(row), row.get("install_config") or {}
-    smith = schema == "swe-smith"
-    archive, tests = row.get("repo_archive"), row.get("test_patch_file")
-    if archive or tests:
-        _inside(beside, archive, where)
-        _inside(beside, tests, where)
+    schema = schema_of(row)
+    try:
+        facts = _of_any(row) | _READERS[schema](row) | _of_files(row, beside)
+    except (InstanceError, TypeError, AttributeError, ValueError, OSError) as error:
+        raise InstanceError(f"{where} cannot be read: {error}.") from error
+    # What a row leaves empty is as if it were not there.
+    return _validated({"schema_name": schema} | {k: v for k, v in facts.items() if v}, where)
+
+
+def _of_any(row: Row) -> dict[str, Any]:
+    """Read the columns that mean the same in each schema."""
     facts = {
         "id": row["instance_id"],
-        "schema_name": schema,
-        "problem_statement": row.get("problem_statement") or "",
-        "repo": row.get("repo") or "",
+        "problem_statement": row.get("problem_statement"),
+        "repo": row.get("repo"),
         "version": str(row.get("version") or ""),
-        "base_commit": row.get("base_commit") or (row["instance_id"] if smith else ""),
-        "image": "" if archive else _image(row, schema),
-        "archive": beside / archive if archive else None,
-        "top": row.get("repo_dir") or ".",
-        "bug_patch": row.get("patch") or "" if smith else "",
-        "gold_patch": row.get("gold_patch") or ("" if smith else row.get("patch") or ""),
-        "test_patch": (beside / tests).read_text("utf-8") if tests else row.get("test_patch") or "",
-        "fail_to_pass": _listed(row.get("FAIL_TO_PASS"), where),
-        "pass_to_pass": _listed(row.get("PASS_TO_PASS"), where),
-        "test_command": row.get("test_cmd") or config.get("test_cmd") or "",
-        "setup_command": _setup(row, config),
+        "base_commit": row.get("base_commit"),
+        "image": row.get("image_name"),
+        "gold_patch": row.get("gold_patch") or row.get("patch"),
+        "test_patch": row.get("test_patch"),
+        "fail_to_pass": _listed(row.get("FAIL_TO_PASS")),
+        "pass_to_pass": _listed(row.get("PASS_TO_PASS")),
+        "test_command": row.get("test_cmd"),
+        "setup_command": _setup(row),
     }
     if row.get("test_timeout"):
         facts["timeout"] = max(float(row["test_timeout"]), 90.0) * 10
-    return _validated(facts, where)
+    return facts
 
 
-def _image(row: dict[str, Any], schema: Schema) -> str:
-    """Return the image that a row names, or SWE-bench's own name for it."""
-    named = row.get("docker_image") or row.get("image_name")
-    if named or schema != "swe-bench":
-        return str(named or "")
+def _of_smith(row: Row) -> dict[str, Any]:
+    return {
+        "base_commit": row.get("base_commit") or row["instance_id"],
+        "bug_patch": row.get("patch"),
+        "gold_patch": row.get("gold_patch"),
+    }
+
+
+def _of_bench(row: Row) -> dict[str, Any]:
     # Docker Hub allows no double underscore, nor capitals.
     name = str(row["instance_id"]).replace("__", "_1776_").lower()
-    return f"swebench/sweb.eval.x86_64.{name}:latest"
+    return {"image": row.get("image_name") or f"swebench/sweb.eval.x86_64.{name}:latest"}
 
 
-def _inside(beside: Path, name: Any, where: str) -> None:
-    if name and not (beside / str(name)).resolve().is_relative_to(beside.resolve()):
-        raise InstanceError(f"{where} names a file outside its folder: {name}.")
+def _of_rebench(row: Row) -> dict[str, Any]:
+    config = row.get("install_config") or {}
+    return {
+        "image": row.get("docker_image") or row.get("image_name"),
+        "test_command": row.get("test_cmd") or config.get("test_cmd"),
+        "setup_command": _setup(config | {k: v for k, v in row.items() if v}),
+    }
 
 
-def _setup(row: dict[str, Any], config: dict[str, Any]) -> str:
+_READERS: dict[str, Callable[[Row], dict[str, Any]]] = {
+    "swe-smith": _of_smith,
+    "swe-bench": _of_bench,
+    "swe-rebench": _of_rebench,
+}
+"""What each schema of rows says in its own way; another schema is another entry."""
+
+
+def _of_files(row: Row, beside: Path) -> dict[str, Any]:
+    """Read what lies beside the row: the repository as an archive, the hidden tests as a patch."""
+    archive, tests = row.get("repo_archive"), row.get("test_patch_file")
+    for name in filter(None, (archive, tests)):
+        if not (beside / name).resolve().is_relative_to(beside.resolve()):
+            raise ValueError(f"it names a file outside its folder: {name}")
+    facts = {"archive": beside / archive, "image": ""} if archive else {}
+    if tests:
+        facts["test_patch"] = (beside / tests).read_text("utf-8")
+    return facts | {"top": row.get("repo_dir")}
+
+
+def _setup(row: Row) -> str:
     """Return the commands that install the requirements and then the project."""
-    packages = [*(row.get("requirements") or []), *(config.get("pip_packages") or [])]
-    commands = _strings(config.get("pre_install"))
+    packages = [*(row.get("requirements") or []), *(row.get("pip_packages") or [])]
+    commands = _strings(row.get("pre_install"))
     if packages:
         commands.append("pip install " + " ".join(shlex.quote(str(each)) for each in packages))
-    return " && ".join([*commands, *_strings(row.get("install") or config.get("install"))])
+    return " && ".join([*commands, *_strings(row.get("install"))])
 
 
 def _strings(value: Any) -> list[str]:
@@ -219,9 +250,9 @@ def _strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(each) for each in value]
 
 
-def _listed(value: Any, where: str) -> list[str]:
+def _listed(value: Any) -> list[str]:
     """Read a list of test ids, which SWE-bench writes as a JSON string."""
-    read = _json(value, where) if isinstance(value, str) else value
+    read = _json(value, "its list of tests") if isinstance(value, str) else value
     return [str(each) for each in (read if read is not None else [])]
 
 
