@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import ast
-import io
 import threading
-import tokenize
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
-from reapair.tools.code.languages import PYTHON, grammar
-
-if TYPE_CHECKING:
-    from tree_sitter import Node
+from reapair.tools.code.parsing import LARGEST, TooHardError, parse
 
 _PARSING = threading.Lock()  # Python 3.11 counts the depth of all threads' trees as one.
-_SILENT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING}
 
 
 def is_python(path: str) -> bool:
-    """Tell from its name whether a file is Python source."""
+    """Return whether a file is Python source, by its name."""
     return path.endswith((".py", ".pyi"))
 
 
 def parse_python(text: str | bytes) -> ast.Module:
-    """Return the syntax tree. Raises SyntaxError for every text that has none, hostile ones too."""
+    """Return the syntax tree. Raises SyntaxError for every text that has none, hostile ones too.
+
+    The text is parsed in the bounded child first: what passes there is harmless here.
+    """
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(data) > LARGEST:
+        raise SyntaxError("It is too large to be parsed.")
+    try:
+        problem = parse("python", data)
+    except TooHardError:
+        raise SyntaxError("It takes too much time or memory to be parsed.") from None
+    if problem:
+        error = SyntaxError(problem[0])
+        error.lineno = problem[1]
+        raise error
     with _PARSING, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # What the text is warned of is not ours to say.
         try:
@@ -35,51 +42,47 @@ def parse_python(text: str | bytes) -> ast.Module:
 
 
 def syntax_errors(text: str) -> list[int]:
-    """Return the lines (from 1) where the text cannot be Python, whatever its version."""
-    root = _tree(text)
-    try:
-        found = set(_errors(root)) if root.has_error else set()
-    except RecursionError:
-        found = {1}
-    return sorted(found | set(_layout_errors(text)))
+    """Return the lines (from 1) where the text cannot be Python, whatever its version.
 
-
-def _tree(text: str) -> Node:
-    from tree_sitter import Parser
-
-    return Parser(grammar(PYTHON)).parse(text.encode("utf-8", "replace")).root_node
-
-
-def _errors(node: Node) -> Iterator[int]:
-    if node.is_error or node.is_missing:
-        yield node.start_point[0] + 1
-        return
-    for child in node.children:
-        if child.has_error or child.is_missing:
-            yield from _errors(child)
-
-
-def _layout_errors(text: str) -> Iterator[int]:
-    """Find wrong indentation, which tree-sitter overlooks: a block follows a colon, and only that.
-
-    The tokenizer only cuts text into pieces; nothing of it is compiled.
+    Of what is too large or too hard to parse, none.
     """
-    colon = after_newline = False
+    data = text.encode("utf-8", "replace")
+    if len(data) > LARGEST:
+        return []
     try:
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type in _SILENT:
-                continue
-            if token.type == tokenize.INDENT:
-                if not colon:
-                    yield token.start[0]
-            elif colon and after_newline:
-                yield token.start[0]
-            after_newline = token.type == tokenize.NEWLINE
-            if token.type != tokenize.NEWLINE:
-                colon = token.string == ":" and token.type == tokenize.OP
-            if token.type == tokenize.INDENT:
-                colon = False
-    except IndentationError as error:
-        yield error.lineno or 1
-    except (tokenize.TokenError, SyntaxError):
-        return
+        lines: list[int] = parse("errors", data)
+    except TooHardError:
+        return []
+    return lines
+
+
+def dump(tree: ast.AST) -> str:
+    """Return a text that is the same for equal trees alone, as `ast.dump`; of any depth."""
+    found: list[str] = []
+    pending: list[Any] = [tree]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, ast.AST):
+            found.append(f"{type(each).__name__}(")
+            pending.append(_END)
+            for name, value in reversed(list(ast.iter_fields(each))):
+                pending += [value, _Name(name)]
+        elif isinstance(each, list):
+            found.append("[")
+            pending += [_END, *reversed(each)]
+        else:
+            # Digits of a large number take a time that grows with their square, and are limited.
+            found.append(f"{each:#x}" if type(each) is int else repr(each))
+    return " ".join(found)
+
+
+class _Name(str):
+    """The name of a field, or the end of a node: not a value that the source holds."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+_END = _Name(")")

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from reapair.sandbox.base import Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
+from reapair.tools.code.definitions import outline
 from reapair.tools.code.languages import Language, language_of
-from reapair.tools.code.tags import outline
 from reapair.tools.files import (
     HUGE,
     TextFile,

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from reapair.sandbox.base import Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
+from reapair.tools.code.definitions import outline
 from reapair.tools.code.languages import language_of
-from reapair.tools.code.tags import outline
 from reapair.tools.files import is_test_file, listing, nearest, quoted, read_many, relative
 from reapair.tools.observation import clip, count, listed
 from reapair.tools.testing.test_runner import (

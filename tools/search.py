@@ -10,8 +10,8 @@ from pydantic import Field
 
 from reapair.sandbox.base import ExecResult, Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
+from reapair.tools.code.definitions import Definition, enclosing, outline
 from reapair.tools.code.languages import language_of
-from reapair.tools.code.tags import Definition, enclosing, outline
 from reapair.tools.files import is_test_file, missing, quoted, read_many, relative
 from reapair.tools.observation import clip, clip_line, count
 

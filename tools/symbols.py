@@ -12,9 +12,9 @@ from pydantic import Field
 from reapair.sandbox.base import Sandbox
 from reapair.tools.base import Observation, Parameters, Tool, ToolError
 from reapair.tools.code.blob_sources import SandboxSource
+from reapair.tools.code.definitions import Definition, enclosing, uses
 from reapair.tools.code.index import Index, Indexed
 from reapair.tools.code.languages import language_of
-from reapair.tools.code.tags import Definition, enclosing, uses
 from reapair.tools.files import is_test_file, missing, read_many, relative, split_lines
 from reapair.tools.observation import clip, clip_line, count, listed, numbered
 

@@ -19,7 +19,7 @@ from reapair.sandbox.git.patch import Patch
 from reapair.sandbox.git.patch_parser import FileDiff
 from reapair.sandbox.git.run_git import GitError
 from reapair.tools.files import is_test_file
-from reapair.tools.python_source import parse_python
+from reapair.tools.python_source import dump, parse_python
 
 if TYPE_CHECKING:
     from reapair.agent.result import Result
@@ -207,7 +207,7 @@ def _normal(path: str, content: bytes) -> bytes:
                     node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
                 ) and isinstance(ast.get_docstring(node, clean=False), str):
                     del node.body[0]
-            return ast.dump(tree).encode("utf-8", "surrogatepass")
+            return dump(tree).encode("utf-8", "surrogatepass")
         except (SyntaxError, RecursionError):
             pass
     return b" ".join(content.split())

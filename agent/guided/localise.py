@@ -14,10 +14,10 @@ from typing import Any
 
 from reapair.agent.guided.clues import Clues, Frame, nearest_path
 from reapair.tools import is_test_file
+from reapair.tools.code.definitions import Definition
 from reapair.tools.code.hints import Hints
 from reapair.tools.code.index import Indexed
 from reapair.tools.code.ranking import ranked
-from reapair.tools.code.tags import Definition
 
 MOST = 8
 """Suspects at most: the faulty function is among them, or another way has to be taken."""

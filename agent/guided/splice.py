@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from reapair.agent.guided.answers import Written
+from reapair.tools.code.definitions import definitions
 from reapair.tools.code.languages import language_of
-from reapair.tools.code.tags import definitions
 from reapair.tools.edit_matching.matching import NoMatch, SeveralMatches, find
-from reapair.tools.python_source import is_python, parse_python
+from reapair.tools.python_source import dump, is_python, parse_python
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -51,7 +51,7 @@ def normal_form(text: str, path: str) -> str:
     """Return what two files have in common that differ in layout and comments alone."""
     if is_python(path):
         with suppress(SyntaxError, RecursionError):
-            return ast.dump(parse_python(text))
+            return dump(parse_python(text))
     return re.sub(r"\s+", " ", text)
 
 
@@ -255,13 +255,13 @@ def _inside_strings(source: str) -> set[int]:
 def _with_imports(text: str, given: ast.Module) -> str:
     """Return a source with the imports that stand before an answer's functions and are new."""
     tree = parse_python(text)
-    known = {ast.dump(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
+    known = {dump(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
     bound = {name for node in tree.body for name in _bound(node)}
     wanted = [
         ast.unparse(node)
         for node in given.body
         if isinstance(node, ast.Import | ast.ImportFrom)
-        and ast.dump(node) not in known
+        and dump(node) not in known
         and not bound.issuperset(_bound(node))
         and not (isinstance(node, ast.ImportFrom) and node.module == "__future__")
     ]

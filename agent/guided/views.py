@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from reapair.agent.guided.localise import Suspect
+from reapair.tools.code.definitions import Definition
 from reapair.tools.code.index import Indexed
 from reapair.tools.code.languages import language_of
-from reapair.tools.code.tags import Definition
 from reapair.tools.python_source import is_python, parse_python
 
 LONGEST = 120

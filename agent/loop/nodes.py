@@ -52,7 +52,11 @@ class Nodes:
 
     def prepare(self, state: State) -> State:  # noqa: ARG002
         """Log the environment facts; `Session.open` has found them while the graph was loaded."""
-        self._run.append("environment", **self._session.workspace.prepared.facts)
+        ready = self._session.workspace.ready
+        facts = ready.prepared.facts
+        if ready.map:
+            facts["notes"] = [*facts["notes"], *ready.map.notes()]
+        self._run.append("environment", **facts)
         first = "localise" if self._session.guided else "think"
         return {"next": first, "step": 0, "bad": 0, "wire": 0, "proofs": 0}
 

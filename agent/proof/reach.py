@@ -11,7 +11,7 @@ from importlib import resources
 from reapair.agent.proof.changes import Change
 from reapair.sandbox import ExecResult, Sandbox
 from reapair.tools import is_test_file
-from reapair.tools.python_source import parse_python
+from reapair.tools.python_source import dump, parse_python
 
 _IMPORT = re.compile(r"^\s*(?:from\s+(\.*)([\w.]*)\s+import\s+(.*)|import\s+(.*))")
 _LISTING = "git -c core.quotepath=off grep -nIE '^[[:space:]]*(from|import)[[:space:]]' -- '*.py'"
@@ -115,7 +115,7 @@ def _dumped(tree: ast.Module) -> str:
             value = body[0].value
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 body[0] = ast.Pass()
-    return ast.dump(tree)
+    return dump(tree)
 
 
 def targets(change: Change) -> set[int]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from reapair.agent.proof.changes import Change
 from reapair.agent.proof.support import is_settings, settings_in
 from reapair.agent.proof.tricks import dotted, module_patches
-from reapair.tools.python_source import parse_python
+from reapair.tools.python_source import dump, parse_python
 
 _HOOKS = re.compile(r"pytest_\w+|collect_ignore(_glob)?")
 _LEAVES_OUT = re.compile(
@@ -135,15 +135,15 @@ def _is_text(node: ast.stmt) -> bool:
 
 def _kept(before: ast.AST, after: ast.AST) -> bool:
     """Tell whether a part of a test file still is what it was; more cases of it may be tried."""
-    if ast.dump(before) == ast.dump(after):
+    if dump(before) == dump(after):
         return True
     if type(before) is not type(after):
         return False
     if isinstance(before, ast.List | ast.Tuple | ast.Set) and isinstance(after, type(before)):
-        lost = Counter(map(ast.dump, before.elts)) - Counter(map(ast.dump, after.elts))
+        lost = Counter(map(dump, before.elts)) - Counter(map(dump, after.elts))
         return bool(before.elts) and not lost
     if isinstance(before, ast.Assign) and isinstance(after, ast.Assign):
-        same = [ast.dump(t) for t in before.targets] == [ast.dump(t) for t in after.targets]
+        same = [dump(t) for t in before.targets] == [dump(t) for t in after.targets]
         return same and _kept(before.value, after.value)
     if isinstance(before, ast.Call) and isinstance(after, ast.Call):
         same = dotted(before.func) == dotted(after.func) and _keywords(before) == _keywords(after)
@@ -163,17 +163,17 @@ def _kept(before: ast.AST, after: ast.AST) -> bool:
 
 
 def _keywords(call: ast.Call) -> list[str]:
-    return [ast.dump(word) for word in call.keywords]
+    return [dump(word) for word in call.keywords]
 
 
 def _undecorated(function: ast.FunctionDef) -> list[str]:
-    return [ast.dump(function.args), *map(ast.dump, function.body)]
+    return [dump(function.args), *map(dump, function.body)]
 
 
 def _code(text: str) -> str:
     """Return a source without its comments and layout, to see whether anything else changed."""
     try:
-        return ast.dump(parse_python(text))
+        return dump(parse_python(text))
     except (SyntaxError, RecursionError):
         return text
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from reapair.agent.proof.changes import Change
-from reapair.tools.python_source import parse_python
+from reapair.tools.python_source import dump, parse_python
 
 _GUARDED = frozenset({"builtins", "__builtins__", "unittest", "pytest", "_pytest", "doctest"})
 _CLOCK = frozenset({"time", "datetime", "socket", "random"})
@@ -106,7 +106,7 @@ def _at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:
     for statement in body:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
-        if isinstance(statement, ast.If) and "__main__" in ast.dump(statement.test):
+        if isinstance(statement, ast.If) and "__main__" in dump(statement.test):
             continue
         for field in ("body", "orelse", "finalbody"):
             yield from _at_import(getattr(statement, field, []))
@@ -121,7 +121,7 @@ def _ends_process(node: ast.AST, change: Change) -> str:
         return ""
     if isinstance(node, ast.Call) and dotted(node.func) in _EXITS:
         return f"calls {dotted(node.func)} when it is imported, which ends the test run"
-    if isinstance(node, ast.Raise) and "SystemExit" in ast.dump(node):
+    if isinstance(node, ast.Raise) and "SystemExit" in dump(node):
         return "raises SystemExit when it is imported, which ends the test run"
     return ""
 

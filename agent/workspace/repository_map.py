@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from reapair.tools.observation import listed
+
 if TYPE_CHECKING:
     from reapair.tools.code.index import Indexed
 
@@ -41,6 +43,16 @@ class RepositoryMap:
             return self._files.result()
         except Exception:
             return {}
+
+    def notes(self) -> list[str]:
+        """Return which sources are known by name only, in a line; waits for the index."""
+        hard = [path for path, file in self.files.items() if file.too_hard]
+        if not hard:
+            return []
+        return [
+            f"Known by name only, because parsing them takes too much: {listed(hard)}. "
+            "The model finds nothing in them but by search."
+        ]
 
     def _read(self) -> None:
         try:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reapair.tools.code.definitions import outline, uses
 from reapair.tools.code.languages import Language, language_of
-from reapair.tools.code.tags import LARGEST, outline, tags, uses
+from reapair.tools.code.parsing import LARGEST
+from reapair.tools.code.tags import tags
 
 SOURCES = {
     "a.py": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from reapair.tools.code.hints import Hints
 from reapair.tools.code.index import Index, Indexed
 from reapair.tools.code.languages import language_of
 from reapair.tools.code.map import repository_map
-from reapair.tools.code.tags import tags
+from reapair.tools.code.parsing import parse
 from reapair.tools.symbols import Symbols
 from support.workspaces import fill
 
@@ -212,7 +213,7 @@ def test_a_lying_sandbox_poisons_no_cache(tmp_path: Path) -> None:
 
 def indexed(files: dict[str, str]) -> dict[str, Indexed]:
     return {
-        path: Indexed.of(tags(language, text.encode()))
+        path: Indexed(json.dumps(parse("tags", text.encode(), language=language.grammar)).encode())
         for path, text in sorted(files.items())
         if (language := language_of(path))
     }

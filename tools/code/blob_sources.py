@@ -8,14 +8,19 @@ from typing import Protocol
 
 from reapair.sandbox.base import Sandbox
 from reapair.tools.code.languages import language_of
+from reapair.tools.code.parsing import LARGEST
 from reapair.tools.files import listing, read_many
 
 MOST_CHANGED = 500
 """Files read one by one, because git has no object of them."""
 
+UNREAD = ""
+"""Stands for the blob of a file that is too large to be read."""
+
+_BYTES_AT_ONCE = 8 * 1024 * 1024
 _AT_ONCE = 1_000
 _LISTING = 64 * 1024 * 1024
-_CONTENTS = 128 * 1024 * 1024
+_CONTENTS = 32 * 1024 * 1024
 _REGULAR = ("100644", "100755", "100664")
 
 
@@ -40,22 +45,35 @@ class TreeSource:
     def __init__(self, git: Callable[..., bytes], tree: str) -> None:
         self._git = git
         self._tree = tree
+        self._sizes: dict[str, int] = {}
 
     def blobs(self) -> dict[str, str]:
-        """Return the blob of every source file, by path."""
+        """Return the blob of every source file, by path; UNREAD for what is too large."""
         found = {}
-        for row in (
-            self._git("ls-tree", "-r", "-z", self._tree).decode("utf-8", "replace").split("\0")
-        ):
+        listing = self._git("ls-tree", "-r", "-l", "-z", self._tree)
+        for row in listing.decode("utf-8", "replace").split("\0"):
             facts, _, path = row.partition("\t")
             if facts.startswith(_REGULAR) and language_of(path):
-                found[path] = facts.rpartition(" ")[2]
+                _, _, blob, size = facts.split()
+                self._sizes[blob] = int(size) if size.isdigit() else 0
+                found[path] = blob if self._sizes[blob] <= LARGEST else UNREAD
         return found
 
     def contents(self, blobs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Give the content of those of these blobs that can be had."""
-        for begin in range(0, len(blobs), _AT_ONCE):
-            wanted = "\n".join(blobs[begin : begin + _AT_ONCE]) + "\n"
+        wanted: list[str] = []
+        size = 0
+        for blob in blobs:
+            wanted.append(blob)
+            size += self._sizes.get(blob, 0)
+            if len(wanted) == _AT_ONCE or size > _BYTES_AT_ONCE:
+                yield from self._batch(wanted)
+                wanted, size = [], 0
+        yield from self._batch(wanted)
+
+    def _batch(self, blobs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        if blobs:
+            wanted = "\n".join(blobs) + "\n"
             yield from _split(self._git("cat-file", "--batch", stdin=wanted.encode()))
 
 

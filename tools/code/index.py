@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from reapair.tools.code.blob_sources import Source, blob_of
+from reapair.tools.code.blob_sources import UNREAD, Source, blob_of
 from reapair.tools.code.cache import Cache
+from reapair.tools.code.definitions import Definition
 from reapair.tools.code.languages import Language, language_of
-from reapair.tools.code.tags import Definition, Tags, tags
+from reapair.tools.code.parsing import LARGEST, parse_all
 from reapair.tools.files import is_test_file
 
 MOST_FILES = 20_000
 """Source files taken of one repository: those that are no tests first, by path."""
 
-_SAVED_AT_ONCE = 500
+TOO_HARD = b'[[],{},"too hard"]'
+"""What is kept of a file that exceeds what parsing may take: nothing but that."""
+
+_BATCH_FILES = 500
+_BATCH_BYTES = 1024 * 1024
+# Each costs seconds, so after some of them the rest is known by name only.
+_PATIENCE = 4
 
 
 class Indexed:
@@ -29,7 +36,7 @@ class Indexed:
 
     @cached_property
     def _unpacked(self) -> tuple[list[list[Any]], dict[str, int]]:
-        definitions, names = json.loads(self._data)
+        definitions, names, *_ = json.loads(self._data)
         return definitions, names
 
     @cached_property
@@ -46,22 +53,10 @@ class Indexed:
         """Tell whether the file may say the name: quick, wrong only by a yes."""
         return json.dumps(name).encode() in self._data
 
-    @classmethod
-    def of(cls, found: Tags) -> Indexed:
-        """Pack what was found in a file."""
-        rows = [
-            [
-                *(entry.name, entry.kind, entry.header),
-                *(entry.start, entry.line, entry.end, entry.depth, entry.local),
-            ]
-            for entry in found.definitions
-        ]
-        return cls(json.dumps([rows, found.names], separators=(",", ":")).encode())
-
     @property
-    def data(self) -> bytes:
-        """The packed form."""
-        return self._data
+    def too_hard(self) -> bool:
+        """Whether the file could not be parsed within bounds."""
+        return self._data == TOO_HARD
 
 
 class Index:
@@ -75,6 +70,7 @@ class Index:
         self._cache = cache or Cache()
         self._known: dict[tuple[str, str], Indexed] = {}
         self._lock = threading.Lock()
+        self._patience = _PATIENCE
 
     def files(self, source: Source) -> dict[str, Indexed]:
         """Return what is known of every file that the source has now, sorted by path."""
@@ -83,7 +79,7 @@ class Index:
             by_language: dict[Language, dict[str, None]] = defaultdict(dict)
             for path, blob in blobs.items():
                 language = language_of(path)
-                if language is not None:
+                if language is not None and blob != UNREAD:
                     by_language[language][blob] = None
             strangers: dict[tuple[str, str], Indexed] = {}
             for language, wanted in by_language.items():
@@ -93,6 +89,8 @@ class Index:
                 language = language_of(path)
                 key = (language.version if language else "", blobs[path])
                 entry = self._known.get(key) or strangers.get(key)
+                if blobs[path] == UNREAD:
+                    entry = Indexed(TOO_HARD)
                 if entry is not None:
                     found[path] = entry
             return found
@@ -110,21 +108,42 @@ class Index:
             return
         for blob, data in self._cache.load(unknown, version).items():
             self._known[version, blob] = Indexed(data)
-        fresh: dict[str, bytes] = {}
         left = [blob for blob in unknown if (version, blob) not in self._known]
-        for blob, content in source.contents(left) if left else ():
-            entry = Indexed.of(tags(language, content))
-            # A sandbox can claim anything; what all runs share holds only what was checked.
-            if blob_of(content, like=blob) != blob:
-                strangers[version, blob] = entry
-                continue
-            self._known[version, blob] = entry
-            fresh[blob] = entry.data
-            if len(fresh) == _SAVED_AT_ONCE:
-                self._cache.save(fresh, version)
-                fresh = {}
-        if fresh:
+        for part in _batches(source.contents(left) if left else ()):
+            fresh: dict[str, bytes] = {}
+            for (blob, content), data in zip(part, self._parsed(language, part), strict=True):
+                # A sandbox can claim anything; what all runs share holds only what was checked.
+                if blob_of(content, like=blob) != blob:
+                    strangers[version, blob] = Indexed(data)
+                    continue
+                self._known[version, blob] = Indexed(data)
+                if data != TOO_HARD:  # which may be this machine's fault
+                    fresh[blob] = data
             self._cache.save(fresh, version)
+
+    def _parsed(self, language: Language, part: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
+        """Yield what is known of each text, packed; of some that are too hard nothing more is."""
+        if self._patience <= 0:
+            yield from [TOO_HARD] * len(part)
+            return
+        texts = [content if len(content) <= LARGEST else b"" for _, content in part]
+        for data in parse_all("tags", texts, language=language.grammar):
+            self._patience -= data is None
+            yield data or TOO_HARD
+
+
+def _batches(contents: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    """Yield texts as many at a time as are sent to the child at once."""
+    batch: list[tuple[str, bytes]] = []
+    size = 0
+    for blob, content in contents:
+        batch.append((blob, content))
+        size += len(content)
+        if size >= _BATCH_BYTES or len(batch) == _BATCH_FILES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _bounded(blobs: Mapping[str, str]) -> dict[str, str]:

@@ -206,6 +206,10 @@ _SUFFIXES = {
 }
 
 
+LANGUAGES = {language.grammar: language for language in _SUFFIXES.values()}
+"""The languages by their grammar."""
+
+
 def language_of(path: str) -> Language | None:
     """Return the language of a file by its name; None for all others."""
     return _SUFFIXES.get(path.rpartition(".")[2])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from reapair.tools.code.definitions import Definition
 from reapair.tools.code.hints import Hints
 from reapair.tools.code.index import Indexed
 from reapair.tools.code.ranking import ranked
-from reapair.tools.code.tags import Definition
 from reapair.tools.observation import clip_line
 
 TOKENS = 1_500

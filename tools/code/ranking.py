@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import cache
 
+from reapair.tools.code.definitions import Definition
 from reapair.tools.code.hints import Hints
 from reapair.tools.code.index import Indexed
 from reapair.tools.code.languages import language_of
-from reapair.tools.code.tags import Definition
 from reapair.tools.files import is_test_file
 
 COMMON = 20

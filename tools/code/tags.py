@@ -6,15 +6,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from reapair.tools.code.definitions import VALUES, Definition
 from reapair.tools.code.languages import CONTAINERS, Language, grammar, query
+from reapair.tools.code.parsing import LARGEST
 
 if TYPE_CHECKING:
     from tree_sitter import Node
-
-LARGEST = 512 * 1024
-"""Bytes from which a file is taken for generated."""
 
 LONGEST_LINES = 300
 """Bytes a line, on average, from which a file of some size is taken for minified."""
@@ -25,33 +24,8 @@ _MOST_ERRORS = 2_000
 _NAME = 100
 _HEADER = 200
 _FUNCTIONS = {"function", "method"}
-_VALUES = {"variable", "constant", "macro", "property", "declaration", "type"}
 _RECEIVER = re.compile(rb"(\w+)\s*(?:\[.*)?\)$")
 _EXPORTS = {"exports", "module", "prototype", "self", "this", "window"}
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """Something with a name.
-
-    `name` is dotted: `Class.method`. `header` is its first line or lines, as one. Lines count from
-    1: from `start` to `end` with decorators, `line` is the header's. `depth` counts definitions
-    around it; `local`: one of them is a function.
-    """
-
-    name: str
-    kind: str
-    header: str
-    start: int
-    line: int
-    end: int
-    depth: int = 0
-    local: bool = False
-
-    @property
-    def short(self) -> str:
-        """The name without what is around it."""
-        return self.name.rpartition(".")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +49,22 @@ def tags(language: Language, source: bytes) -> Tags:
     return Tags(defined, known)
 
 
+def rows(found: list[Definition]) -> list[list[Any]]:
+    """Return definitions as JSON; `Definition(*row)` makes one of a row again."""
+    return [
+        [
+            *(entry.name, entry.kind, entry.header),
+            *(entry.start, entry.line, entry.end, entry.depth, entry.local),
+        ]
+        for entry in found
+    ]
+
+
 def definitions(language: Language, source: bytes) -> list[Definition]:
     """Return what a source file defines, in the order of its text."""
     found = _captures(language, source)
     found.pop("use", None)
     return list(_definitions(language, source, found))
-
-
-def outline(language: Language, source: bytes) -> list[Definition]:
-    """Return classes, functions and the like; nothing inside functions, no values."""
-    return [
-        entry
-        for entry in definitions(language, source)
-        if not entry.local and (entry.kind not in _VALUES or entry.kind == "type")
-    ]
-
-
-def enclosing(found: list[Definition], line: int, *, but_not_at: bool = False) -> Definition | None:
-    """Return the innermost definition that holds a line (from 1).
-
-    With `but_not_at` the line is the header of a definition itself, and what is around it counts.
-    """
-    around = [entry for entry in found if entry.start <= line <= entry.end]
-    return max(around[:-1] if but_not_at else around, key=lambda entry: entry.start, default=None)
 
 
 def uses(language: Language, source: bytes, name: str) -> tuple[list[Definition], list[int]]:
@@ -185,7 +152,7 @@ def _definitions(
     for node in found.pop("wrap", ()):
         wraps[node.end_byte].append((node.start_byte, node.start_point[0] + 1))
     marked: dict[tuple[int, int], tuple[str, Node]] = {}
-    for kind in sorted(found, key=lambda kind: kind in _VALUES, reverse=True):
+    for kind in sorted(found, key=lambda kind: kind in VALUES, reverse=True):
         if kind[0] != "_":
             # A function that is the value of a variable is a function.
             marked |= {(node.start_byte, -node.end_byte): (kind, node) for node in found[kind]}
@@ -207,7 +174,7 @@ def _definitions(
             first = _first_line(wraps, place[0], end)
             made = _definition(node, kind, prefix + name, source, outer, row, first)
             yield made
-        around.append((end, made, prefix if kind in _VALUES else f"{prefix}{name}."))
+        around.append((end, made, prefix if kind in VALUES else f"{prefix}{name}."))
 
 
 def _first_line(wraps: dict[int, list[tuple[int, int]]], begin: int, end: int) -> int | None:
