@@ -12,7 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from reapair.agent.proof.disguised import run_in_disguise
-from reapair.agent.proof.javascript import with_altered_expectations
+from reapair.agent.proof.javascript import (
+    shared_literals,
+    with_altered_expectations,
+    with_nudged_inputs,
+)
 from reapair.agent.proof.literals import answers_in, is_given
 from reapair.agent.proof.reach import ran
 from reapair.agent.proof.sides import Side, Sides
@@ -66,6 +70,8 @@ class Trial:
         exact_lines: changed lines that run for the tests' own inputs only.
         reached: whether changed lines ran; None: that can't be measured.
         opened: changed files that were opened, each with the file whose code did it.
+        nudged: reports on both sides of JavaScript tests with other inputs.
+        shared: literals of such tests that the change brings.
     """
 
     subject: Subject
@@ -78,6 +84,8 @@ class Trial:
     reached: bool | None = None
     opened: set[str] = field(default_factory=set)
     disguised: dict[str, tuple[str, str]] = field(default_factory=dict)
+    nudged: list[tuple[TestReport, TestReport]] = field(default_factory=list)
+    shared: set[str] = field(default_factory=set)
 
     def place(self, test: str) -> Place | None:
         """Return where one of the tests stands; None for a test of no file that is tried."""
@@ -136,7 +144,7 @@ class Trial:
         Neighbours for which both sides raise tell nothing.
         """
         if not at.path.endswith(".py"):
-            return ""
+            return self._special_script(test)
         same: dict[int, list[bool]] = {}
         inputs: dict[int, str] = {}
         results: list[str] = []
@@ -161,6 +169,14 @@ class Trial:
         ):
             shown = next(inputs[n] for n in (*given, *untouched, *inputs))
             return f"The change answers for one input of {test} only, {shown[:80]}."
+        return ""
+
+    def _special_script(self, test: str) -> str:
+        """Find the same in JavaScript: for no other input is anything different with the change."""
+        both = [(_told(before, test), _told(after, test)) for before, after in self.nudged]
+        alike = bool(both) and all(before == after for before, after in both)
+        if alike and self.shared:
+            return f"The change answers for the input of {test} only, {min(self.shared)[:80]}."
         return ""
 
     def _found_out(self, test: str, at: Place) -> str:
@@ -207,6 +223,13 @@ def _id_of(test: str, each: Copy) -> str:
     return head[: len(head) - len(own)] + each.name + bracket + rest
 
 
+def _told(report: TestReport, test: str) -> tuple[str, str]:
+    """Return what became of a test, without the places in the code, which a change moves."""
+    lines = report.failures.get(test, "").split("\n")
+    said = "\n".join(line for line in lines if not line.lstrip().startswith("at "))
+    return report.statuses.get(test, "missing"), said
+
+
 def try_tests(sides: Sides, subject: Subject) -> Trial:
     """Run tests on both sides with their copies, and where nothing looks like a test run."""
     varied: dict[str, str] = {}
@@ -223,9 +246,14 @@ def try_tests(sides: Sides, subject: Subject) -> Trial:
         runs = [pool.submit(_one_side, sides, subject, side, varied)
                 for side in (subject.before, subject.after)]  # fmt: skip
         hidden = pool.submit(run_in_disguise, sides, subject.after, subject.files, subject.extra)
-        (before, copied_before, _), (after, copied_after, seen) = (run.result() for run in runs)
+        (before, copied_before, _, was), (after, copied_after, seen, now) = (
+            run.result() for run in runs
+        )
         trial = Trial(subject, before, after, copied_before, copied_after, copies)
         trial.disguised = hidden.result()
+    trial.nudged = list(zip(was, now, strict=False))
+    added = "\n".join(c.added_text for c in sides.product_code)
+    trial.shared = shared_literals(added, "\n".join(subject.files.values()))
     if seen is not None:
         trial.exact_lines = seen["exact"] - seen["near"] - seen[""]
         trial.opened, trial.reached = seen["open"], ran(seen)
@@ -240,8 +268,9 @@ def _wanted(subject: Subject, path: str, text: str) -> set[str]:
 
 def _one_side(
     sides: Sides, subject: Subject, side: Side, varied: Mapping[str, str]
-) -> tuple[TestReport, TestReport, dict[str, set[str]] | None]:
-    """Return the report of the tests, that of their copies, and the changed lines that ran."""
+) -> tuple[TestReport, TestReport, dict[str, set[str]] | None, list[TestReport]]:
+    """Return the report of the tests, of their copies, the changed lines that ran, and reports of
+    scripts with other inputs."""
     selectors = sorted(subject.files)
     # Copies in Python stand beside their tests, those in JavaScript in their place.
     beside = {path: text for path, text in varied.items() if path.endswith(".py")}
@@ -253,4 +282,12 @@ def _one_side(
             for path in varied.keys() - beside.keys():
                 sandbox.write(path, varied[path].encode())
             copied = sides.run_in(sandbox, selectors)
-    return report, copied, seen
+        paths = [path for path in varied if path not in beside]
+        scripts = {path: with_nudged_inputs(path, subject.files[path]) for path in paths}
+        scripts = {path: found for path, found in scripts.items() if found}
+        nudged = []
+        for number in range(3 if scripts else 0):
+            for path, found in scripts.items():
+                sandbox.write(path, found[number].encode())
+            nudged.append(sides.run_in(sandbox, sorted(scripts)))
+    return report, copied, seen, nudged
