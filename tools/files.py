@@ -6,6 +6,7 @@ import difflib
 import posixpath
 import re
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,14 +25,24 @@ _TEST_FILE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """A file's text and what it takes to write it back byte for byte."""
+    """A file's text and what it takes to write it back byte for byte.
+
+    Where the encoding is not `certain`, each byte is read as one character of latin-1.
+    """
 
     text: str
     encoding: str
     bom: bytes = b""
+    certain: bool = True
 
     def encode(self, text: str) -> bytes:
         """Return `text` as bytes of this file. Raises ToolError for what its encoding lacks."""
+        if not self.certain and (added := _not_ascii(text) - _not_ascii(self.text)):
+            raise ToolError(
+                "Nothing was changed: the encoding of the file is not known (it is not UTF-8), so "
+                f"it is not known which bytes {''.join(added)!r} has there. Use an escape sequence "
+                "or ASCII instead."
+            )
         try:
             return self.bom + text.encode(self.encoding)
         except UnicodeEncodeError as error:
@@ -65,18 +76,27 @@ def decode(data: bytes) -> TextFile | None:
     return (
         _decoded_as(data, "utf-8")
         or _decoded_as(data, _declared(data))
-        or TextFile(data.decode("latin-1"), "latin-1")
+        or TextFile(data.decode("latin-1"), "latin-1", certain=_NOT_WESTERN.search(data) is None)
     )
+
+
+# In the languages of latin-1 most letters are ASCII, the others stand alone among them; two bytes
+# in a row are a character of an Asian encoding, a word of a Cyrillic one or a sequence of UTF-8.
+_NOT_WESTERN = re.compile(rb"[\x80-\x9f]|[\xa0-\xff]{2}")
+
+
+def _not_ascii(text: str) -> Counter[str]:
+    return Counter(character for character in text if not character.isascii())
 
 
 _BOMS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
 def _declared(data: bytes) -> str:
-    """Return the encoding that a Python or Emacs cookie names, else latin-1."""
+    """Return the encoding that a Python or Emacs cookie names, else ""."""
     head = b"\n".join(data.split(b"\n", 2)[:2])
     found = re.search(rb"coding[:=][ \t]*([-\w.]+)", head)
-    return found.group(1).decode("ascii") if found else "latin-1"
+    return found.group(1).decode("ascii") if found else ""
 
 
 def _decoded_as(data: bytes, encoding: str, bom: bytes = b"") -> TextFile | None:

@@ -113,6 +113,16 @@ def test_what_is_a_trigger(state: State, github: GitHubServer) -> None:
     assert (again.pull, again.request) == (8, "use a list\nhere")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_command_with_any_line_ends(state: State, github: GitHubServer, end: str) -> None:
+    solve = read("issue_comment", events.commented(state, 7, "writer", f"/agent solve{end}please"))
+    assert solve.reference.number == 7
+    pull(state)
+    for words in (f"/agent use a list{end}here{end}", f"/agent{end}use a list{end}here"):
+        trigger = read("issue_comment", events.commented(state, 8, "writer", words))
+        assert (trigger.pull, trigger.request) == (8, "use a list\nhere")
+
+
 @pytest.mark.parametrize(
     ("sender", "may"),
     [("maintainer", True), ("writer", True), ("triager", False), ("stranger", False), ("", False)],

@@ -271,3 +271,23 @@ def test_the_corpus_of_faulty_edits() -> None:
         [sys.executable, script, "1"], capture_output=True, text=True, check=False, timeout=280
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+UNKNOWN = {
+    "Shift-JIS": ("温度\nx=1\n".encode("shift_jis"), "x=25°C"),
+    "GBK": ("温度\nx=1\n".encode("gbk"), "x=ö"),
+    "cp1251": ("привет\nx=1\n".encode("cp1251"), "x=ö"),
+    "EUC-JP": ("温度\nx=1\n".encode("euc_jp"), "x=é"),
+    "UTF-8 with one bad byte": ("é\n".encode() + b"\xff\nx=1\n", "x=é"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_encoding_that_is_not_known_is_never_mixed(empty: Sandbox, name: str) -> None:
+    data, new = UNKNOWN[name]
+    fill(empty, {"f.txt": data})
+    refused = edit(empty, "f.txt", "x=1", new)
+    assert refused.text.startswith("Nothing was changed: the encoding of the file is not known")
+    assert empty.read("f.txt") == data
+    edit(empty, "f.txt", "x=1", "x=25 C")
+    assert empty.read("f.txt") == data.replace(b"x=1", b"x=25 C")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from reapair.agent.surfaces.github.reference import Reference
 from reapair.agent.surfaces.github.rest_client import GitHub
@@ -31,11 +32,19 @@ class User(BaseModel):
     type: str = "User"
 
 
+def _unix_lines(text: object) -> object:
+    """Return a text with LF alone: the web's own editor sends CRLF."""
+    return re.sub(r"\r\n?", "\n", text) if isinstance(text, str) else text
+
+
+Body = Annotated[str | None, BeforeValidator(_unix_lines)]
+
+
 class Comment(BaseModel):
     """What we read of a comment."""
 
     id: int = 0
-    body: str | None = None
+    body: Body = None
     user: User | None = None
     author_association: str = "NONE"
     created_at: datetime
@@ -47,7 +56,7 @@ class Issue(BaseModel):
 
     number: int
     title: str = ""
-    body: str | None = None
+    body: Body = None
     user: User | None = None
     author_association: str = "NONE"
     state: str = "open"
