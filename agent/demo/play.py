@@ -1,4 +1,4 @@
-"""Plays the demonstration: the main job, whole and real, with the tiny model that ships."""
+"""Runs the demonstration: a whole real run with the tiny model that ships."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run seen from the model's side, for training code: it asks, you answer, until it is done.
+"""A run as an environment for training code: it asks, you answer, until it is done.
 
 It is a run like every other (tools, repair of calls, budget, proof); only the model is outside.
 """

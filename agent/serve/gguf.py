@@ -50,7 +50,7 @@ class Metadata:
         return None
 
     def problems(self) -> list[str]:
-        """Name what makes this file unfit for an agent, with what to do."""
+        """Return the problems of this file for an agent, each with what to do."""
         found = []
         if not self.values.get("tokenizer.chat_template"):
             found.append("The file has no chat template, so it can't call tools. Take another one.")

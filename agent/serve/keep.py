@@ -1,4 +1,4 @@
-"""Starts a model server that stays, remembers it for `solve`, and stops it again.
+"""Starts a model server that keeps running, records it for `solve`, and stops it.
 
     kept = Keeper(directory).start(plan, model, port=8080, say=print)
     ...
@@ -199,7 +199,7 @@ class EmbeddedServer:
 
 
 def _why(kept: Kept, code: int) -> str:
-    """Say why a server ended while it loaded, by what its log says."""
+    """Return an error that explains, from its log, why a server ended while it loaded."""
     lines = Path(kept.log).read_text("utf-8", "replace").splitlines()
     said = [line.strip() for line in lines if "error" in line.lower() or " E " in line]
     reason = said[0][-300:] if said else (lines[-1][-300:] if lines else f"exit code {code}")

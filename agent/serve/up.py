@@ -1,4 +1,4 @@
-"""From a wish for a server to one that runs: plan, file, start."""
+"""Brings a server up: plan it, fetch its file, start it."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def plan_here(
 
 
 def missing_file(plan: Plan) -> bool:
-    """Whether the plan's file has to be fetched before it can start."""
+    """Return whether the plan's file has to be fetched before it can start."""
     return plan.file is not None and find(plan.file) is None
 
 
 def cost(plan: Plan) -> str:
-    """Say in a line what starting the plan takes."""
+    """Return in a line what starting the plan takes."""
     if plan.engine == "vllm":
         return f"vLLM fetches {plan.model} if it is not here ({gigabytes(plan.size)})"
     if missing_file(plan):
@@ -91,5 +91,5 @@ def model_place(plan: Plan) -> Path | None:
 
 
 def on_terminal() -> bool:
-    """Whether someone is there to be asked."""
+    """Return whether there is a terminal to ask on."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""Where each setting comes from: flag > environment > the repository's file > the user's > default.
+"""Collects settings: flag > environment > the repository's file > the user's > default.
 
 The repository's file, `.agent.toml` or `[tool.agent]` in pyproject.toml, is hostile input: it is
 read bounded, through no link, and may set what runs sealed anyway, nothing else.
@@ -21,7 +21,7 @@ from pydantic_settings import SettingsError as UnreadableVariable
 from reapair.agent.settings.settings import Settings
 
 REPOSITORY_MAY_SET = ("image", "setup_command", "test_command", "project", "include")
-"""What a repository says of its own environment. All of it runs sealed and without secrets."""
+"""Settings of a repository's own environment. They run sandboxed and without secrets."""
 
 FILE_LIMIT = 256 * 1024
 """Bytes of a settings file that are read."""
@@ -33,7 +33,7 @@ _ALIKE = 0.7
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be. The message names it and where it stands, and says what can."""
+    """A wrong setting. The message names it, its source, and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _variables() -> dict[str, str]:
 
 
 def _repository_layers(directory: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Return what the repository's own files set, the stronger first."""
+    """Return the settings of the repository's own files, the stronger first."""
     top = next((each for each in _upwards(directory) if (each / ".git").exists()), None)
     if top is None:
         return []

@@ -1,4 +1,4 @@
-"""A run in words: what every account of it (terminal, pipe, page) says the same way."""
+"""The words for a run that terminal, pipe and page share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def title(issue: str) -> str:
 
 
 def call(name: str, arguments: dict[str, Any]) -> str:
-    """Name a call in a few words: the tool and what it is about."""
+    """Return a call in a few words: the tool and its first argument."""
     values = [str(value) for value in arguments.values()]
     about = json.dumps(values[0][:60], ensure_ascii=False)[1:-1] if values else ""
     return f"{name} {about}".strip()
@@ -49,7 +49,7 @@ def gist(name: str, content: str) -> str:
 
 
 def commands(result: Result) -> list[tuple[str, str]]:
-    """Return what people do next with a change: look at it, take it, or take it back."""
+    """Return the next commands for a change: look at it, apply it, undo it."""
     if not result.files:
         return []
     run = result.run_id
@@ -69,7 +69,7 @@ def counts(by_status: Mapping[str, int]) -> str:
 
 
 def reading_order(result: Result) -> str:
-    """Return the patch; where only its own tests show the fix, these are to be read first."""
+    """Return the patch, with its tests first where they alone show the fix."""
     from reapair.sandbox.git.patch import Patch
     from reapair.tools.files import is_test_file
 
@@ -145,14 +145,14 @@ def _pace(usage: dict[str, Any], phase: str) -> str:
 
 
 def short_count(number: int) -> str:
-    """Write a count of tokens the short way: 812, 45.6k, 1.2M."""
+    """Return a count of tokens in short: 812, 45.6k, 1.2M."""
     if number < 1_000:
         return str(number)
     return f"{number / 1_000:.1f}k" if number < 999_950 else f"{number / 1e6:.1f}M"
 
 
 def clock(seconds: float) -> str:
-    """Write how long something has taken as 0:42 or 1:02:03."""
+    """Return a duration as 0:42 or 1:02:03."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

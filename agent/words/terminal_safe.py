@@ -1,4 +1,4 @@
-"""Text that is not ours, made fit to be shown: it can neither steer a terminal nor forge a line."""
+"""Makes untrusted text safe to print: it can neither control a terminal nor forge a line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _UNPRINTABLE = re.compile(
 
 
 def clean(text: str) -> str:
-    """Take control, escape, direction and invisible characters out of text that is not ours."""
+    """Return untrusted text without control, escape, direction and invisible characters."""
     return _UNPRINTABLE.sub("�", text.replace("\t", "    ").replace("\r\n", "\n"))
 
 
 def one_line(text: str, limit: int = 400) -> str:
-    """Return text that is not ours as one line of at most `limit` characters."""
+    """Return untrusted text as one line of at most `limit` characters."""
     line = clean(" ".join(text[: 4 * limit].split("\n"))).strip()
     return line if len(line) <= limit else line[: limit - 1] + "…"
 

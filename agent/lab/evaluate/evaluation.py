@@ -272,7 +272,7 @@ class _Unfinished:
             self._busy[url] -= 1
 
     def _settings(self, instance_id: str) -> Settings:
-        """Give the run the server that is least busy; it keeps that."""
+        """Return the settings with the least busy server; the run keeps that one."""
         if not self._busy:
             return self._plan.settings
         url = min(self._busy, key=lambda each: self._busy[each])

@@ -133,7 +133,7 @@ def _clear(place: Path) -> None:
 
 @contextmanager
 def _scratch(place: Path) -> Iterator[Path]:
-    """Give a directory for what is large and needed only while the instance is worked on."""
+    """Yield a directory for large files that only the running job needs."""
     work = place / "work"
     try:
         yield work

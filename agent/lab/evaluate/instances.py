@@ -1,4 +1,4 @@
-"""Reads benchmark instances, whichever of the common schemas they are written in.
+"""Reads benchmark instances in any of the common schemas.
 
 SWE-smith: `patch` is the BUG and the state is a branch named like the instance; SWE-bench and
 SWE-rebench: `patch` is the fix, `test_patch` brings the hidden tests, the state is `base_commit`;

@@ -1,4 +1,4 @@
-"""What stands in the model's place to measure everything but the model, in this process."""
+"""Scripted models, in this process, that measure everything but the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The few statistics that evaluations need, exact where that is cheap."""
+"""Statistics for evaluations, exact where that is cheap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An analysis in lines for people."""
+"""Formats an analysis for people."""
 
 from __future__ import annotations
 

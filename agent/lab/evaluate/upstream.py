@@ -125,14 +125,14 @@ def files_with_tests(test_patch: str) -> list[str]:
 
 
 def _without_activation(command: str) -> str:
-    """Take out what turns conda on: the image's variables have done that."""
+    """Return the command without conda's activation: the image's variables have done that."""
     while match := _ACTIVATION.match(command):
         command = command[match.end() :]
     return command
 
 
 def passes(test: str, statuses: dict[str, Status]) -> bool:
-    """Tell whether a listed test has passed.
+    """Return whether a listed test has passed.
 
     SWE-bench's lists cut ids at the first blank: then all that begin so must have passed.
     """

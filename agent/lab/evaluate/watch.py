@@ -1,4 +1,4 @@
-"""What people see of an evaluation while it runs: a live table, plain lines, or JSON lines."""
+"""Shows an evaluation while it runs: a live table, plain lines, or JSON lines."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def summary(progress: Progress) -> str:
 
 @contextmanager
 def watching(console: Console) -> Iterator[Callable[[Progress, Record | None], None]]:
-    """Give a listener that keeps a table below the finished instances, where there is a terminal.
+    """Yield a listener that keeps a table below the finished instances on a terminal.
 
     Elsewhere it prints a line for each instance.
     """

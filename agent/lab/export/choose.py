@@ -1,4 +1,4 @@
-"""Which runs are exported, and in which form."""
+"""Selects the runs to export, and their format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Wanted:
         verdicts: only runs with one of these; empty takes all.
         max_tokens: segments that are longer are left out.
         mask_failed: answers whose calls failed get weight 0.
-        licence: said of all runs, where their own files don't say.
+        licence: of the runs whose own files name none.
     """
 
     resolved: bool = False
@@ -38,7 +38,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Export:
-    """What was written, and what was left out for which reason."""
+    """Counts of what was written and what was left out, by reason."""
 
     runs: int = 0
     scrubbed: int = 0

@@ -10,7 +10,7 @@ from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT, GitError, run_git
 _FILE = re.compile(r"(?i)(licen[cs]e|copying)(\.(md|rst|txt))?")
 
 _READ = 40_000
-"""Of a licence's text, so much is read."""
+"""Bytes of a licence's text that are read."""
 
 _MARKS = (
     ("Apache-2.0", r"Apache License\s+Version 2\.0"),

@@ -1,4 +1,4 @@
-"""Takes secrets and what names a user out of texts that leave the machine."""
+"""Removes secrets and personal names from texts that leave the machine."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _NAMED = re.compile(
     r"(?i)((?:api_?key|secret|token|passw(?:or)?d)\w*\\?[\"']?\s*[:=]\s*\\?[\"']?)"
     r"(?=[\w+/-]*\d)(?=[\w+/-]*[a-z])[\w+/-]{24,}"
 )
-"""A value with letters and digits under a name that says that it is secret."""
+"""A value with letters and digits under a name that marks a secret."""
 
 _ORDINARY_NAMES = frozenset({"admin", "agent", "app", "code", "git", "python", "root", "test"})
 _ORDINARY_NAMES |= {"runner", "ubuntu", "user", "vagrant", "work", "worker"}
-"""Users called so are nobody, and the words are in every other text."""
+"""Names of users that identify nobody and are ordinary words."""
 
 
 class Scrubber:

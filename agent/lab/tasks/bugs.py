@@ -80,7 +80,7 @@ def bugs(repository: Path, files: Sequence[str], seed: int) -> Iterator[Bug]:
 
 
 def is_product(path: str) -> bool:
-    """Tell whether a path is Python code that users of the project run."""
+    """Return whether a path is Python code that users of the project run."""
     from reapair.tools import is_test_file
 
     aside = _NOT_PRODUCT.intersection(path.split("/"))

@@ -118,7 +118,7 @@ def _facts(bug: Bug, hidden: list[str]) -> dict[str, Any]:
 
 
 def _issue(clean: Path, noticed: Noticed) -> str:
-    """Say which test fails, with its source and its words: the first one that has them."""
+    """Return the first failing test that has a source and a message, with both."""
     for test in noticed.failing:
         source = _source(clean / test.partition("::")[0], test)
         if source:

@@ -55,8 +55,8 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     if "--debug" not in sys.argv:
-        threading.excepthook = lambda args: _say_aside(args.exc_value)
-        sys.unraisablehook = lambda args: _say_aside(args.exc_value)
+        threading.excepthook = lambda args: _warn(args.exc_value)
+        sys.unraisablehook = lambda args: _warn(args.exc_value)
     try:
         sys.exit(app(standalone_mode=False))
     except BrokenPipeError:
@@ -64,21 +64,21 @@ def main() -> None:
     except typer.Abort:
         fail(1, "Nothing was done.")
     except typer.TyperException as error:
-        _say_usage(error)
+        _fail_usage(error)
     except Exception as error:  # The last line of defence: no traceback for people.
         if "--debug" in sys.argv:
             raise
-        _say(error)
+        _fail_unexpected(error)
 
 
-def _say_aside(error: BaseException | None) -> None:
-    """Say in one line what went wrong beside the work."""
+def _warn(error: BaseException | None) -> None:
+    """Print in one line an error of a background thread or a finaliser."""
     with suppress(OSError):
         typer.echo(f"warning: {type(error).__name__}: {error}", err=True)
 
 
-def _say(error: Exception) -> NoReturn:
-    """Say in one line what ended the program, and leave."""
+def _fail_unexpected(error: Exception) -> NoReturn:
+    """Print in one line the error that ended the program, and exit."""
     from reapair.agent.log.event_log import RunError
 
     if isinstance(error, RunError):
@@ -87,8 +87,8 @@ def _say(error: Exception) -> NoReturn:
     fail(1, f"Internal error: {said}. For more: agent --debug {' '.join(sys.argv[1:2])} ...")
 
 
-def _say_usage(error: typer.TyperException) -> NoReturn:
-    """Say in one line what is wrong with the command line, and leave."""
+def _fail_usage(error: typer.TyperException) -> NoReturn:
+    """Print in one line what is wrong with the command line, and exit."""
     message = error.format_message().replace("Value error, ", "")
     context: typer.Context | None = getattr(error, "ctx", None)
     # The help of a group that was called without a command is shown already, or is the message.

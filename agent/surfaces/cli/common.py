@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reapair.agent.surfaces.console.lines import Level, Screen
 
 READER_GONE = 141
-"""Exit code, as of SIGPIPE: what we write is read by nobody any more."""
+"""Exit code, as of SIGPIPE, when the reader of the output has gone."""
 
 NARROW = 70
 """Columns of a terminal below which the boxes of the help cut names off."""
@@ -47,7 +47,7 @@ app = group(
 
 
 def _run_ids(beginning: str) -> list[str]:
-    """Complete a run's id in the shell; nothing is said there of settings that are wrong."""
+    """Return the run ids that begin so, for the shell; wrong settings give none."""
     from reapair.agent.log.listing import ids
     from reapair.agent.settings.sources import SettingsError, load
 
@@ -65,9 +65,9 @@ RunId = Annotated[
 
 
 def settings_from(given: dict[str, Any], *, here: bool = True) -> Settings:
-    """Put flags over all other places for settings; what is wrong is named with what is allowed.
+    """Return the settings with the flags over all other sources; exit with 2 where one is wrong.
 
-    Not `here`: for no work in the repository around, whose file is not asked then.
+    Not `here`: the command is not about the repository around, whose file is not read then.
     """
     from reapair.agent.settings.sources import SettingsError, load
 
@@ -82,7 +82,7 @@ def settings_from(given: dict[str, Any], *, here: bool = True) -> Settings:
 
 
 def find_run(run_id: str) -> Path:
-    """Return the directory of a run; leave with words where there is none, or more than one."""
+    """Return the directory of a run; exit with 2 where there is none, or more than one."""
     from reapair.agent.log.event_log import RunError
     from reapair.agent.log.listing import find
 
@@ -99,7 +99,7 @@ def run_and_show(
     *,
     any_verdict: bool = False,
 ) -> NoReturn:
-    """Do the job, show it as it happens, leave with its exit code.
+    """Run the job, show it as it happens, exit with its code.
 
     With `any_verdict` a run that came to a verdict exits with 0, whichever it is.
     """
@@ -135,7 +135,7 @@ def _do(
     stopped: list[int],
     screen: Screen,
 ) -> Result:
-    """Do the job; say what keeps it from a result, and leave."""
+    """Return the job's result; exit with a message where there is none."""
     from reapair.agent.log.event_log import RunError
     from reapair.agent.model.types import ModelError
     from reapair.agent.solve import UsageError
@@ -155,7 +155,7 @@ def _do(
 def _while_someone_reads(
     show: Callable[[Event], None], cancel: Cancel
 ) -> tuple[Callable[[Event], None], Callable[[], bool]]:
-    """Return a listener that stops the run when nobody reads its output, and how to ask for that.
+    """Return a listener that stops the run once its output is closed, and a check for that.
 
     The run can be resumed.
     """
@@ -174,9 +174,9 @@ def _while_someone_reads(
 
 
 def _stop_on_signals(cancel: Cancel, screen: Screen) -> list[int]:
-    """Let Ctrl-C and SIGTERM end the run after its running step; twice, or between steps, at once.
+    """Make Ctrl-C and SIGTERM end the run after its running step; twice, or between steps, at once.
 
-    Returns the list that the signals will be in.
+    Returns the list that received signals are added to.
     """
     came: list[int] = []
 
@@ -204,7 +204,7 @@ def _code(result: Result, settings: Settings, *, stopped: bool) -> int:
 
 
 def short(directory: Path) -> str:
-    """Write a path the way people do, with ~ for their home."""
+    """Return a path with ~ for the home directory."""
     try:
         return f"~/{directory.relative_to(Path.home())}"
     except ValueError:
@@ -212,7 +212,7 @@ def short(directory: Path) -> str:
 
 
 def fail(code: int, message: str) -> NoReturn:
-    """Say what went wrong and leave with the exit code."""
+    """Print what went wrong and exit with the code."""
     from reapair.agent.words.terminal_safe import clean
     from reapair.sandbox.secrets import Redaction
 
@@ -222,7 +222,7 @@ def fail(code: int, message: str) -> NoReturn:
 
 
 def leave(code: int) -> NoReturn:
-    """Leave without waiting for threads: everything worth keeping is on disk by now."""
+    """Exit without waiting for threads: everything worth keeping is on disk by now."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # Perhaps nobody reads it any more.
             stream.flush()

@@ -54,7 +54,7 @@ def check(
     label: Label = LABEL,
     opened: Opened = False,
 ) -> None:
-    """Say whether an event asks for a solution, and whether its sender may.
+    """Check whether an event asks for a solution, and whether its sender may.
 
     Exit code 0 either way; in a job the outputs `go` and `issue` say it.
     """

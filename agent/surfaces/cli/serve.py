@@ -93,7 +93,7 @@ def models(
 
 
 def start(plan: Plan, *, port: int, extra: list[str] | None = None, yes: bool = False) -> None:
-    """Say what is started, ask where it costs a download, start it. Raises ModelError."""
+    """Print what is started, ask before a download, start it. Raises ModelError."""
     from reapair.agent.serve.up import bring_up, cost, missing_file, on_terminal
 
     typer.echo(f"{plan.engine}: {plan.why}", err=True)

@@ -22,7 +22,7 @@ DIFF_LINES = 400
 """Lines of a diff that end a run; more would push its verdict's reasons out of reach."""
 
 _SHARED = frozenset({"run_started", "snapshot", "environment", "baseline"})
-"""Kinds that say of an attempt what its run has said already."""
+"""Kinds whose events repeat, for an attempt, what its run has shown already."""
 
 
 def print_json(event: Event) -> None:
@@ -64,7 +64,7 @@ class Screen:
         return False
 
     def show(self, event: Event) -> None:
-        """Show one event, if it says something to people."""
+        """Show one event, if it is of interest to people."""
         part_of_several = "." in event.run
         if self._level == "quiet" or (part_of_several and event.kind in _SHARED):
             return
@@ -152,7 +152,7 @@ class Screen:
         mark = "" if result.ok else "✗ "
         gave = one_line(mark + words.gist(result.name, result.content), 80)
         if self._console.is_terminal:
-            # What came of it is to be seen in a narrow window, too.
+            # The result must be visible in a narrow window, too.
             room = self._console.width - len(gave) - len(self._before) - 10
             call = one_line(call, max(room, self._console.width // 2 - 6))
         style = "" if result.ok else "yellow"
