@@ -13,7 +13,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from reapair.agent.surfaces.cli.common import READER_GONE, app, fail, leave
+from reapair.agent.surfaces.cli.common import (
+    INTERRUPTED,
+    READER_GONE,
+    app,
+    exit_code_of,
+    fail,
+    leave,
+)
 
 # The help lists the commands in the order of their imports.
 # isort: off
@@ -58,7 +65,7 @@ def main() -> None:
         threading.excepthook = lambda args: _warn(args.exc_value)
         sys.unraisablehook = lambda args: _warn(args.exc_value)
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
     except BrokenPipeError:
         leave(READER_GONE)
     except typer.Abort:
@@ -66,25 +73,21 @@ def main() -> None:
     except typer.TyperException as error:
         _fail_usage(error)
     except Exception as error:  # The last line of defence: no traceback for people.
+        if expected := exit_code_of(error):
+            fail(expected, str(error))
         if "--debug" in sys.argv:
             raise
-        _fail_unexpected(error)
+        said = f"{type(error).__name__}: {error}".rstrip(". ")
+        fail(1, f"Internal error: {said}. For more: agent --debug {' '.join(sys.argv[1:2])} ...")
+    if code == INTERRUPTED:
+        fail(INTERRUPTED, "Stopped.")
+    sys.exit(code)
 
 
 def _warn(error: BaseException | None) -> None:
     """Print in one line an error of a background thread or a finaliser."""
     with suppress(OSError):
         typer.echo(f"warning: {type(error).__name__}: {error}", err=True)
-
-
-def _fail_unexpected(error: Exception) -> NoReturn:
-    """Print in one line the error that ended the program, and exit."""
-    from reapair.agent.log.event_log import RunError
-
-    if isinstance(error, RunError):
-        fail(1, str(error))
-    said = f"{type(error).__name__}: {error}".rstrip(". ")
-    fail(1, f"Internal error: {said}. For more: agent --debug {' '.join(sys.argv[1:2])} ...")
 
 
 def _fail_usage(error: typer.TyperException) -> NoReturn:

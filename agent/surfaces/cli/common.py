@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reapair.agent.surfaces.cli.options import View
     from reapair.agent.surfaces.console.lines import Level, Screen
 
+INTERRUPTED = 130
 READER_GONE = 141
 """Exit code, as of SIGPIPE, when the reader of the output has gone."""
 
@@ -65,31 +66,23 @@ RunId = Annotated[
 
 
 def settings_from(given: dict[str, Any], *, here: bool = True) -> Settings:
-    """Return the settings with the flags over all other sources; exit with 2 where one is wrong.
+    """Return the settings with the flags over all other sources. Raises SettingsError.
 
     Not `here`: the command is not about the repository around, whose file is not read then.
     """
-    from reapair.agent.settings.sources import SettingsError, load
-
-    try:
-        settings = load(Path.cwd() if here else None, given).settings
-    except SettingsError as error:
-        fail(2, str(error))
     from reapair.agent.log.redaction import secrets_of
+    from reapair.agent.settings.sources import load
 
+    settings = load(Path.cwd() if here else None, given).settings
     _secrets.extend(secrets_of(settings))
     return settings
 
 
 def find_run(run_id: str) -> Path:
-    """Return the directory of a run; exit with 2 where there is none, or more than one."""
-    from reapair.agent.log.event_log import RunError
+    """Return the directory of a run. Raises RunError where there is none, or more than one."""
     from reapair.agent.log.listing import find
 
-    try:
-        return find(run_id, settings_from({}, here=False).runs)
-    except RunError as error:
-        fail(2, str(error))
+    return find(run_id, settings_from({}, here=False).runs)
 
 
 def run_and_show(
@@ -137,16 +130,15 @@ def _do(
 ) -> Result:
     """Return the job's result; exit with a message where there is none."""
     from reapair.agent.log.event_log import RunError
-    from reapair.agent.model.types import ModelError
-    from reapair.agent.solve import UsageError
-    from reapair.sandbox import SandboxError
 
-    codes = {UsageError: 2, ModelError: 3, SandboxError: 4, RunError: 1}
     try:
         return job(show, cancel)
-    except tuple(codes) as error:
+    except RunError as error:  # There is no place to keep the run.
         screen.close()
-        fail(next(code for kind, code in codes.items() if isinstance(error, kind)), str(error))
+        fail(1, str(error))
+    except Exception:
+        screen.close()
+        raise
     except KeyboardInterrupt:
         screen.close()
         fail(143 if signal.SIGTERM in stopped else 130, "Stopped.")
@@ -201,6 +193,23 @@ def _code(result: Result, settings: Settings, *, stopped: bool) -> int:
     if result.exit_reason is ExitReason.CANCELLED:
         return ExitCode.TERMINATED if stopped else ExitCode.INTERRUPTED
     return result.exit_code(settings.accept)
+
+
+def exit_code_of(error: Exception) -> int | None:
+    """Return the exit code of an error that people can mend; None for all others."""
+    from reapair.agent.handover.port import HandoverError
+    from reapair.agent.lab.evaluate.instances import InstanceError
+    from reapair.agent.lab.tasks.bugs import NoGeneratorError
+    from reapair.agent.lab.tasks.make import TasksError
+    from reapair.agent.log.event_log import RunError
+    from reapair.agent.model.types import ModelError
+    from reapair.agent.settings.sources import SettingsError
+    from reapair.agent.solve import UsageError
+    from reapair.sandbox import SandboxError
+
+    usage = (UsageError, SettingsError, RunError, InstanceError, NoGeneratorError, TasksError)
+    codes = {usage: 2, (ModelError,): 3, (SandboxError,): 4, (HandoverError,): 5}
+    return next((code for kinds, code in codes.items() if isinstance(error, kinds)), None)
 
 
 def short(directory: Path) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reapair.agent.surfaces.cli.common import app, fail
+from reapair.agent.surfaces.cli.common import app
 from reapair.agent.surfaces.cli.options import command
 
 if TYPE_CHECKING:
@@ -21,12 +21,9 @@ def config(
     """Show each setting, its value here, and where that comes from."""
     from json import dumps
 
-    from reapair.agent.settings.sources import SettingsError, load
+    from reapair.agent.settings.sources import load
 
-    try:
-        loaded = load(Path.cwd())
-    except SettingsError as error:
-        fail(2, str(error))
+    loaded = load(Path.cwd())
     rows = [(name, _shown(loaded, name), origin) for name, origin in loaded.origins.items()]
     if json:
         for name, value, origin in rows:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
 from reapair.agent.settings.table import MODEL, SETTINGS
-from reapair.agent.surfaces.cli.common import app, fail, group, leave, settings_from
+from reapair.agent.surfaces.cli.common import INTERRUPTED, app, fail, group, leave, settings_from
 from reapair.agent.surfaces.cli.options import LIMITS, SERVER, Given, command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reapair.agent.lab.evaluate.evaluation import Plan, Progress
-
-T = TypeVar("T")
 
 Servers = Annotated[
     list[str] | None,
@@ -94,30 +90,15 @@ def run(
     # All attempts are wanted: pass@k counts them.
     settings = settings_from(given | {"early_stop": False}, here=False)
     urls = tuple(base_url or ())
-    settings, urls = _with_words(lambda: servers_for(settings, urls, solver))
+    settings, urls = servers_for(settings, urls, solver)
     plan = Plan(
         tasks, out, settings, solver, workers, tuple(ids or ()), slice_, shuffle, urls, repos, redo
     )
-    progress = _with_words(lambda: _evaluate(plan, ray, as_json=json))
-    leave(4 if progress.counts["failed"] else 0)
-
-
-def _with_words(work: Callable[[], T]) -> T:
-    """Do the work; what goes wrong becomes words and an exit code."""
-    from reapair.agent.lab.evaluate.instances import InstanceError
-    from reapair.agent.model.types import ModelError
-    from reapair.sandbox import SandboxError
-
     try:
-        return work()
-    except InstanceError as error:
-        fail(2, str(error))
-    except ModelError as error:
-        fail(3, str(error))
-    except SandboxError as error:
-        fail(4, str(error))
+        progress = _evaluate(plan, ray, as_json=json)
     except KeyboardInterrupt:
-        fail(130, "Stopped. The same command goes on.")
+        fail(INTERRUPTED, "Stopped. The same command goes on.")
+    leave(4 if progress.counts["failed"] else 0)
 
 
 def _evaluate(plan: Plan, ray: str | None, *, as_json: bool) -> Progress:
@@ -152,8 +133,8 @@ def show(
     from reapair.agent.lab.evaluate.analysis import analyse, compare
     from reapair.agent.lab.evaluate.told import told
 
-    found = _with_words(lambda: analyse(out))
-    against = _with_words(lambda: compare(out, other)) if other else None
+    found = analyse(out)
+    against = compare(out, other) if other else None
     if json:
         compared = against.model_dump(mode="json") if against else None
         whole = found.model_dump(mode="json") | {"comparison": compared}
@@ -182,4 +163,4 @@ def humaneval(
     from reapair.agent.lab.evaluate.humaneval import run_problems
 
     settings = settings_from(given, here=False)
-    _with_words(lambda: run_problems(file, settings, slice_, workers, as_json=json))
+    run_problems(file, settings, slice_, workers, as_json=json)

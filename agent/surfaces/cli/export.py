@@ -50,7 +50,6 @@ def export(
 ) -> None:
     """Write runs as training data, without secrets and without your paths."""
     from reapair.agent.lab.export.choose import Export, Wanted, documents, run_directories
-    from reapair.agent.log.event_log import RunError
     from reapair.agent.result import Verdict
 
     if unknown := set(verdict or ()) - set(Verdict):
@@ -61,8 +60,6 @@ def export(
         directories = run_directories(runs, settings_from({}, here=False).runs)
         found = documents(directories, form, wanted, done)
         _write(found, out, one_each=form == "atif")
-    except RunError as error:
-        fail(2, str(error))
     except OSError as error:
         fail(1, f"The export cannot be written: {error}.")
     typer.echo(_told(done), err=True)

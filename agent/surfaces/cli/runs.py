@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reapair.agent.log.formats import RunStarted
 from reapair.agent.surfaces.cli.common import RunId, app, fail, find_run, settings_from, short
 from reapair.agent.surfaces.cli.options import command
 
@@ -36,14 +35,10 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="The events as they are stored.")] = False,
 ) -> None:
     """Show a run again: its steps, its diff, its verdict."""
-    from reapair.agent.log.event_log import RunError
     from reapair.agent.surfaces.console import show_run
 
     directory = find_run(run_id)
-    try:
-        show_run(directory, short(directory), tokens=tokens, as_json=json)
-    except RunError as error:
-        fail(2, str(error))
+    show_run(directory, short(directory), tokens=tokens, as_json=json)
 
 
 @command(app)
@@ -52,14 +47,11 @@ def report(
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Write a run's page, report.html, again, and say where it is."""
-    from reapair.agent.log.event_log import RunError
     from reapair.agent.surfaces.report import write_report
 
     directory = find_run(run_id)
     try:
         page = write_report(directory)
-    except RunError as error:
-        fail(2, str(error))
     except OSError as error:
         fail(1, f"{directory / 'report.html'} cannot be written: {error}. Free or mend it.")
     typer.echo(page)
@@ -92,22 +84,16 @@ def undo(
 
 def _change_by_run(run_id: str, change: Callable[[Path, bytes], None], said: str) -> None:
     """Change the work tree of a run's repository by its patch."""
-    from reapair.agent.handover.port import HandoverError
-    from reapair.agent.log.event_log import RunError, read_events
+    from reapair.agent.log.event_log import read_events
+    from reapair.agent.log.formats import RunStarted
 
     directory = find_run(run_id)
     patch = directory / "patch.diff"
-    try:
-        events = read_events(directory)
-    except RunError as error:
-        fail(2, str(error))
+    events = read_events(directory)
     if not (events and patch.is_file()):
         fail(2, f"Run {directory.name} has not made a change.")
     repository = Path(events[0].read(RunStarted).repository)
-    try:
-        change(repository, patch.read_bytes())
-    except HandoverError as error:
-        fail(5, str(error))
+    change(repository, patch.read_bytes())
     typer.echo(f"The change was {said} {short(repository)}.")
 
 

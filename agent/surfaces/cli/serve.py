@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from reapair.agent.surfaces.cli.common import app, fail, leave, short
+from reapair.agent.surfaces.cli.common import INTERRUPTED, app, fail, leave, short
 from reapair.agent.surfaces.cli.options import command
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ def serve(
     Arguments after -- go to the engine. Only this machine can reach the server, and only with its
     random key, which solve and doctor know.
     """
-    from reapair.agent.model.types import ModelError
     from reapair.agent.serve.up import plan_here
 
     if stop:
@@ -58,10 +57,8 @@ def serve(
         if dry_run:
             _print(plan, port, context_of_command.args)
         start(plan, port=port, extra=context_of_command.args, yes=yes)
-    except ModelError as error:
-        fail(3, str(error))
     except KeyboardInterrupt:
-        fail(130, "Stopped; no server is left running.")
+        fail(INTERRUPTED, "Stopped; no server is left running.")
     leave(0 if _preflight() else 3)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reapair.agent.surfaces.cli.common import app, fail, leave, settings_from
+from reapair.agent.surfaces.cli.common import app, leave, settings_from
 from reapair.agent.surfaces.cli.options import ENVIRONMENT, SERVER, Given, command
 
 
@@ -21,18 +21,9 @@ def prepare(
 
     Exit code 0 only if at least one test passed, 4 otherwise.
     """
-    from reapair.agent.solve import UsageError
     from reapair.agent.surfaces.prepare import prepare_and_show
-    from reapair.sandbox import SandboxError
 
-    try:
-        ready = prepare_and_show(Path.cwd(), settings_from(given), shell=shell, as_json=json)
-    except UsageError as error:
-        fail(2, str(error))
-    except SandboxError as error:
-        fail(4, str(error))
-    except KeyboardInterrupt:
-        fail(130, "Stopped.")
+    ready = prepare_and_show(Path.cwd(), settings_from(given), shell=shell, as_json=json)
     leave(0 if ready else 4)
 
 

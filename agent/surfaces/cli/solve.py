@@ -143,13 +143,9 @@ def fork(
     ] = None,
 ) -> None:
     """Begin a new run as a copy of another one's first steps; that one stays as it is."""
-    from reapair.agent.log.event_log import RunError
     from reapair.agent.log.fork import fork as fork_run
 
-    try:
-        copy = fork_run(find_run(run_id), at, settings_from({}, here=False).runs)
-    except RunError as error:
-        fail(2, str(error))
+    copy = fork_run(find_run(run_id), at, settings_from({}, here=False).runs)
     copy.close()
     if not view.as_json:
         typer.echo(f"run {copy.id} goes on from step {at} of {run_id}")

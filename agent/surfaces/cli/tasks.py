@@ -28,21 +28,14 @@ def make(
     seed: Annotated[int, typer.Option(help="Decides which bugs.")] = 1,
 ) -> None:
     """Put bugs into a repository that its tests notice, each as a task for agent eval."""
-    from reapair.agent.lab.tasks.bugs import NoGeneratorError
-    from reapair.agent.lab.tasks.make import TasksError, make_tasks
-    from reapair.sandbox import SandboxError
+    from reapair.agent.lab.tasks.make import make_tasks
 
     settings = settings_from(given)
 
     def say(line: str) -> None:
         typer.echo(line, err=True)
 
-    try:
-        made = make_tasks(repository, out, count, seed, settings, say)
-    except (NoGeneratorError, TasksError) as error:
-        fail(2, str(error))
-    except SandboxError as error:
-        fail(4, str(error))
+    made = make_tasks(repository, out, count, seed, settings, say)
     typer.echo(f"{len(made)} of {count} tasks in {short(out.resolve())}")
     if not made:
         fail(1, "No bug was noticed by the tests. Try another --seed.")
