@@ -21,7 +21,7 @@ from reapair.agent.model.call_assembly import RawCall
 from reapair.agent.model.control_tokens import ANY_FAMILY
 from reapair.agent.model.event_stream import ServerError
 from reapair.agent.model.outcomes import classify
-from reapair.agent.model.reply import Reply, StreamReader, read_body
+from reapair.agent.model.reply import Reply, StreamReader, read_answer, read_body
 from reapair.agent.model.salvage import salvage
 from reapair.agent.model.toolcalls import MalformedArguments, check
 from reapair.agent.model.types import Outcome
@@ -101,6 +101,48 @@ def fuzz_reply(source: random.Random) -> None:
     sound(reply)
 
 
+FRAGMENTS = [
+    b"data:", b"data: ", b"\n", b"\r", b"\n\n", b"{", b"}", b"[", b'"', b"\xff", b"\xef\xbb\xbf",
+    b": x\n", b"event: error\n", b"id: 3\n", b"null", b"data: [DONE]\n\n", b'{"error": "x"}',
+    b"NaN", b'{"choices":[]}', b"\\ud800", b"1e999", b"\0",
+]  # fmt: skip
+EVENTS = [
+    event
+    for file in sorted(CAPTURES.glob("*.sse"))
+    for event in file.read_bytes().split(b"\n\n")
+    if 0 < len(event) < 400
+]
+
+
+def fuzz_stream(source: random.Random) -> None:
+    parts = source.choices(EVENTS, k=source.randrange(6))
+    parts += source.choices(FRAGMENTS, k=source.randrange(6))
+    source.shuffle(parts)
+    data = source.choice([b"\n\n", b""]).join(parts)
+    size = source.choice([1, 3, 64, 4096])
+    pieces = (data[start : start + size] for start in range(0, len(data), size))
+    with contextlib.suppress(ServerError, ValueError):
+        sound(read_answer(pieces, StreamReader(None)))
+
+
+def fuzz_calls(source: random.Random) -> None:
+    texts = ['{"path": "a"}', '{"pa', 'th": "a"}', "{}", "", "[1]", '"', "\\", {}, {"path": "a"}, 3]
+    chunks = [
+        {
+            "index": source.choice([0, 1, 2, None, "x", -1]),
+            "id": source.choice(["a", "b", "", None, 3]),
+            "function": {
+                "name": source.choice(["read", "bash<|x|>", "nope", "", 3]),
+                "arguments": source.choice(texts),
+            },
+        }
+        for _ in range(source.randrange(7))
+    ]
+    stream = [{"choices": [{"delta": {"tool_calls": [chunk]}}]} for chunk in chunks]
+    end = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+    sound(StreamReader(None).read([*stream, end]))
+
+
 def sound(reply: Reply) -> None:
     """Check what must hold of every classified answer."""
     answer = classify(reply, [], TOOLS, counting.usage(reply))
@@ -112,7 +154,7 @@ def sound(reply: Reply) -> None:
         assert not answer.calls
 
 
-TARGETS = [fuzz_control, fuzz_arguments, fuzz_salvage, fuzz_reply]
+TARGETS = [fuzz_control, fuzz_arguments, fuzz_salvage, fuzz_reply, fuzz_stream, fuzz_calls]
 
 
 def run(target: Callable[[random.Random], None], inputs: int) -> None:
