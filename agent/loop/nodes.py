@@ -136,6 +136,8 @@ class Nodes:
             self._budget.compact("loop", step)
             self._guard.forget()
         self._run.sync()
+        if self._guard.hopeless(len(self._run.of_kind("tree"))):
+            return {"next": "verify", "step": step, "exit_reason": ExitReason.LOOP}
         return {"next": "think", "step": step}
 
     def verify(self, state: State) -> State:

@@ -55,16 +55,20 @@ class LoopGuard:
     """Counts calls by what they do and warns; it never refuses one.
 
     Forced breaking of loops lowered the share of solved issues where it was measured, so a warning
-    in the result is all a model gets; only `exhausted` lets the loop cut turns from the history.
+    in the result is all a model gets; `exhausted` lets the loop cut turns from the history, and
+    `hopeless`, when that has not helped and the tree is still the same, ends the run.
     """
 
     _SAME_RESULT = 3
     _SAME_KIND = 6
     _SAME_VIEW = 4
     _END = 6
+    _HOPELESS = 9
 
     def __init__(self) -> None:
         self._identical: Counter[str] = Counter()
+        self._unchanged: Counter[str] = Counter()
+        self._tree = 0
         self._kinds: Counter[str] = Counter()
         self.exhausted = False
 
@@ -72,6 +76,7 @@ class LoopGuard:
         """Count a call that was made; return a warning to put into its result, or None."""
         if name == "edit":
             self._kinds.clear()  # after a change, looking again is work and no loop
+        self._unchanged[json.dumps([name, arguments], sort_keys=True)] += 1
         exact = json.dumps([name, arguments, observation], sort_keys=True, ensure_ascii=False)
         self._identical[exact] += 1
         same = self._identical[exact]
@@ -90,6 +95,17 @@ class LoopGuard:
                 "need is there, act on it; else search for it in another way."
             )
         return None
+
+    def hopeless(self, tree: int) -> bool:
+        """Return whether one call was made again and again while the tree stayed the same.
+
+        Args:
+            tree: another number for each change of the tree.
+        """
+        if tree != self._tree:
+            self._unchanged.clear()
+        self._tree = tree
+        return max(self._unchanged.values(), default=0) >= self._HOPELESS
 
     def forget(self) -> None:
         """Start counting anew, after the loop was cut from the history."""
