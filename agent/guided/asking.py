@@ -26,6 +26,10 @@ _TRIES = 3
 _WAIT_SECONDS = 60.0
 
 
+class ServerFault(Exception):  # noqa: N818
+    """The server did not answer a question. The message is one line for people."""
+
+
 class Questions:
     """Asks the run's server, and logs each question before and each answer after it."""
 
@@ -62,7 +66,7 @@ class Questions:
     def ask(self, wanted: Sequence[Asked], max_tokens: int) -> list[dict[str, Any]]:
         """Return the answers' data in the order of the questions; known ones are not asked again.
 
-        Raises Stopped when the run was asked to stop meanwhile.
+        Raises Stopped when the run was asked to stop meanwhile, ServerFault without an answer.
         """
         session = self._session
         numbers = [self._ledger.begin(each) for each in wanted]
@@ -76,8 +80,10 @@ class Questions:
             batch = open_[start : start + self.at_once]
             for (number, _), answer in zip(batch, self._batch(batch, max_tokens), strict=True):
                 self._ledger.note_answer(number, answer)
-        found = [self._ledger.answer(number) for number in numbers]
-        return [answer for answer in found if answer is not None]
+        answers = [self._ledger.answer(number) for number in numbers]
+        if any(answer is None for answer in answers):
+            raise ServerFault(session.run.of_kind("answer")[-1].data["detail"])
+        return [answer for answer in answers if answer is not None]
 
     def _batch(self, batch: Sequence[tuple[int, Asked]], max_tokens: int) -> list[Answer]:
         session = self._session

@@ -7,12 +7,25 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from reapair.agent.guided.localise import Suspect
+from reapair.agent.model.types import Outcome
 
 if TYPE_CHECKING:
     from reapair.agent.guided.trial import Trial
     from reapair.agent.log.event_log import Run
     from reapair.agent.log.events import Event
     from reapair.agent.model.types import Answer
+
+SERVER_FAULTS = frozenset(
+    {
+        Outcome.AUTH,
+        Outcome.NOT_FOUND,
+        Outcome.BAD_REQUEST,
+        Outcome.BAD_HISTORY,
+        Outcome.UNAVAILABLE,
+        Outcome.BROKEN_STREAM,
+    }
+)
+"""Outcomes that are no answer of the model's: the run ends, and asks again when it is resumed."""
 
 Author = Literal["existing", "named", "issue", "model", "none"]
 
@@ -93,9 +106,9 @@ class Ledger:
         return number
 
     def answer(self, number: int) -> dict[str, Any] | None:
-        """Return the data of a question's answer; None while there is none."""
+        """Return the data of a question's answer; None while the model has given none."""
         for event in self._run.of_kind("answer"):
-            if event.data["number"] == number:
+            if event.data["number"] == number and event.data["outcome"] not in SERVER_FAULTS:
                 return event.data
         return None
 

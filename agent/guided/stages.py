@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from reapair.agent.guided import reproduce
-from reapair.agent.guided.asking import Questions
+from reapair.agent.guided.asking import Questions, ServerFault
 from reapair.agent.guided.candidates import Candidates, best_of
 from reapair.agent.guided.ledger import Asked, Ledger, ShowingTests
 from reapair.agent.guided.localise import Executed, Suspect, localise
@@ -22,7 +22,7 @@ from reapair.agent.guided.repair_questions import RepairQuestions
 from reapair.agent.guided.trial import Trials
 from reapair.agent.guided.views import LONGEST
 from reapair.agent.proof.suites import MOST_FILES
-from reapair.agent.result import ExitReason
+from reapair.agent.result import ExitReason, Verdict
 from reapair.tools import clip
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ STRONG_QUESTIONS = 4
 """Questions at most where the model could drive the loop instead."""
 
 PROOFS = 3
-_GOOD = ("proved", "shown")
+_GOOD = (Verdict.PROVED, Verdict.SHOWN)
+_RANKS = (*_GOOD, Verdict.REGRESSION_FREE, Verdict.UNPROVED, Verdict.REFUTED, Verdict.EMPTY)
 _TELLING = 0.5
 """Score from which a suspect is worth the loop's attention."""
 
@@ -63,10 +64,26 @@ class Stages:
         """The nodes by name, in their order."""
         return {
             "localise": self.localise,
-            "reproduce": self.reproduce,
-            "repair": self.repair,
+            "reproduce": self._or_end(self.reproduce),
+            "repair": self._or_end(self.repair),
             "choose": self.choose,
         }
+
+    def _or_end(self, node: Callable[[State], State]) -> Callable[[State], State]:
+        """Return a node that ends the run where the server does not answer."""
+
+        def run(state: State) -> State:
+            try:
+                return node(state)
+            except ServerFault as fault:
+                return {
+                    "next": "verify",
+                    "exit_reason": ExitReason.MODEL_ERROR,
+                    "error": str(fault),
+                    "submission": None,
+                }
+
+        return run
 
     @property
     def _files(self) -> Mapping[str, Indexed]:
@@ -196,7 +213,7 @@ class Stages:
         enough = False
         for batch in self._batches():
             self._session.cancel.check()
-            if self._session.limit(state["step"]):
+            if self._session.limit(state["step"]) or self._asked_enough():
                 break
             for asked, suspects, answer in self._asked(batch):
                 enough = self._follow(asked, suspects, answer) or enough
@@ -242,7 +259,7 @@ class Stages:
             if candidate["status"] == "passes":
                 return True
             tried = candidate["status"] in ("fails", "better", "breaks")
-            if not (tried and repairs) or self._session.limit(0):
+            if not (tried and repairs) or self._session.limit(0) or self._asked_enough():
                 return False
             repairs -= 1
             asked = Asked(
@@ -258,21 +275,29 @@ class Stages:
             )
             answer = self._questions.ask([asked], self._repair.room(suspects))[0]
 
+    def _asked_enough(self) -> bool:
+        """Return whether a model that could drive the loop was asked as often as it may be."""
+        asked = len(self._session.run.of_kind("candidate"))
+        return self._session.drives and asked >= STRONG_QUESTIONS
+
     def choose(self, state: State) -> State:
         """Give the best candidate to the proof; what it does not prove goes on to the loop."""
         session = self._session
         session.cancel.check()
-        evidence = None
+        judged: list[tuple[int, Mapping[str, Any]]] = []
         for candidate in self._to_prove():
-            evidence = self._proved(candidate, state["step"])
-            if evidence.verdict in _GOOD:
+            verdict = self._proved(candidate, state["step"]).verdict
+            if verdict in _GOOD:
                 return self._finished(candidate)
+            judged.append((_RANKS.index(verdict), candidate))
         if session.drives:
             self._take_back()
             return self._to_loop()
-        if evidence is None:
+        if not judged:
             return self._nothing()
-        return self._finished({})
+        best = min(judged, key=lambda each: each[0])[1]
+        self._proved(best, state["step"])  # Its verdict is known: this puts it into the tree.
+        return self._finished(best)
 
     def _to_prove(self) -> Iterator[Mapping[str, Any]]:
         """Yield candidates to prove: those that went to the proof before a crash, then others."""
@@ -326,8 +351,7 @@ class Stages:
 
     def _finished(self, candidate: Mapping[str, Any]) -> State:
         self._trials.close()
-        place = ", ".join(candidate.get("sites", ()))
-        summary = f"Changed {place}." if place else "The best candidate found."
+        summary = f"Changed {', '.join(candidate['sites'])}."
         return {"next": "finish", "exit_reason": ExitReason.SUBMITTED, "summary": summary}
 
     def _nothing(self) -> State:

@@ -26,7 +26,7 @@ def instruct(session: Session, text: str) -> None:
 
 
 def follow_log(graph: Any, config: dict[str, Any], session: Session) -> None:
-    """Put the graph in front of `think` where its checkpoint does not know the log's last turn."""
+    """Put the graph where the log stands where its checkpoint does not know the last turn."""
     events = session.run.events
     seen = graph.get_state(config).values.get("seen")
     if seen is not None and turn_start(events) < seen <= len(events):
@@ -34,12 +34,20 @@ def follow_log(graph: Any, config: dict[str, Any], session: Session) -> None:
     fork = events[0].read(RunStarted).forked_from
     # Seed and temperature of a copy's first answer, so that it takes another way than the original.
     options = {"retry": fork["number"]} if fork and seen is None else {}
+    # A model error in guided solving ends the run, and nothing of the loop was begun.
+    again = session.guided and not (session.run.of_kind("request") or session.history.messages)
+    again = again and not session.run.of_kind("instruction")
     state: State = {
-        **{"next": "think", "step": _steps_done(session), "seen": len(events), "options": options},
+        **{
+            "next": "localise" if again else "think",
+            "step": _steps_done(session),
+            "seen": len(events),
+            "options": options,
+        },
         **{"bad": 0, "wire": 0, "proofs": 0, "feedback": None, "submission": None},
         **{"summary": "", "exit_reason": "", "error": ""},
     }
-    graph.update_state(config, state, as_node="verify")
+    graph.update_state(config, state, as_node="prepare" if again else "verify")
 
 
 def _steps_done(session: Session) -> int:

@@ -319,3 +319,28 @@ def test_questions_are_asked_side_by_side_where_the_server_has_slots(tmp_path: P
     questions = [e for e in read_events(result.directory) if e.kind in ("question", "answer")]
     assert [event.kind for event in questions] == ["question"] * 3 + ["answer"] * 3
     assert events(result, "candidate")[0]["status"] == "passes"
+
+
+def test_a_server_that_fails_is_named_and_asked_again_on_resume(tmp_path: Path) -> None:
+    turns = [{"fault": "unauthorized"}, say(RIGHT)]
+    with ScriptedServer(turns, model="qwen-tiny") as server:
+        settings = Settings(
+            base_url=server.base_url, runs=tmp_path / "runs", branch=False, sandbox="none",
+            test_command=FAST, strategy="guided",
+        )  # fmt: skip
+        first = solve(ISSUE, repository(tmp_path), settings)
+        assert first.exit_reason is ExitReason.MODEL_ERROR
+        assert "API Key" in first.error
+        result = resume(Run(first.directory, first.run_id))
+        assert len(server.chats) == 2
+    assert result.verdict is Verdict.PROVED
+    assert len(events(result, "suspects")) == 1
+
+
+def test_a_model_that_could_decide_is_asked_four_times_at_most(tmp_path: Path) -> None:
+    submit = turn("submit", summary="Nothing.")
+    wrong = [say(WRONG.replace("[:-1]", f"[{n}:]")) for n in range(2, 6)]
+    _, server = run(
+        tmp_path, [*wrong, *[submit] * 9], strategy="auto", model="glm-4.7-flash", max_steps=1
+    )
+    assert [bool(chat.get("tools")) for chat in server.chats] == [False] * 4 + [True]
