@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from reapair.agent.guided.clues import Clues, Frame, nearest_path
 from reapair.agent.guided.localise import MOST, Executed, localise
 from reapair.tools.code.index import Indexed
 from reapair.tools.code.languages import language_of
-from reapair.tools.code.tags import tags
+from reapair.tools.code.parsing import parse
 
 FILES = {
     "src/shop/basket.py": (
@@ -33,7 +34,9 @@ def index(files: dict[str, str] = FILES) -> dict[str, Indexed]:
     for path, text in files.items():
         language = language_of(path)
         assert language
-        found[path] = Indexed.of(tags(language, text.encode()))
+        found[path] = Indexed(
+            json.dumps(parse("tags", text.encode(), language=language.grammar)).encode()
+        )
     return found
 
 

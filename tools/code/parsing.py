@@ -110,9 +110,7 @@ class _Child:
         if known is not None and known.poll() is None and self._owner == os.getpid():
             return known
         tools = Path(__file__).resolve().parents[1]
-        import reapair
-
-        root = Path(reapair.__path__[0]).parent
+        root = Path(sys.modules[__name__.partition(".")[0]].__path__[0]).parent
         self._owner = os.getpid()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, str(root), str(tools)],
