@@ -228,7 +228,8 @@ def _rank(suspects: list[dict[str, Any]], gold: str) -> int | None:
     """Return which suspect, from 1, the right change lies in; None for none of them."""
     places = _changed_lines(gold)
     for number, each in enumerate(suspects, 1):
-        lines = range(each["start"] - 1, each["end"] + 2)
+        # What was cut off at the end of a function goes back behind it, and behind a blank line.
+        lines = range(each["start"] - 1, each["end"] + 3)
         if any(path == each["path"] and line in lines for path, line in places):
             return number
     return None

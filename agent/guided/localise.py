@@ -28,6 +28,7 @@ _FRAME_WEIGHTS = (0.9, 0.6, 0.45, 0.35, 0.3)
 _FAILURE_SHARE = 0.6
 """What the frames of a failing test's output weigh beside those that the issue shows."""
 
+_MAKER_SHARE = 0.5
 _SPECTRUM_WEIGHT = 0.85
 _WORDS_WEIGHT = 0.5
 _LATEST_WEIGHT = 0.25
@@ -35,6 +36,8 @@ _SIZE_WEIGHT = 0.15
 _SIZE = 20
 """Executed lines from which a function counts as large: more lines can hold more mistakes."""
 
+_NAMED, _CLOSE = "named in the issue", "close to what the issue names"
+_BY_WORDS = frozenset({_NAMED, _CLOSE})
 _NOT_EXECUTED = 0.4
 """What is left of a function's weights that no failing test executes."""
 
@@ -89,10 +92,13 @@ class _Evidence:
         self._found[key][reason] = max(weight, self._found[key].get(reason, 0.0))
 
     def weaken(self, kept: set[Key]) -> None:
-        """Take weight from the functions that are not kept."""
+        """Take weight from the words that speak for functions which are not kept.
+
+        What a traceback says stays: a constructor may have run when the tests were collected.
+        """
         for key, reasons in self._found.items():
             if key not in kept:
-                for reason in reasons:
+                for reason in _BY_WORDS.intersection(reasons):
                     reasons[reason] *= _NOT_EXECUTED
 
     def suspects(self) -> list[Suspect]:
@@ -160,6 +166,17 @@ def _by_frames(
             inside.append((path, place))
     for (path, place), weight in zip(inside, _FRAME_WEIGHTS, strict=False):
         evidence.add(path, place, weight * share, f"in {source}")
+        if maker := _maker_of(files[path], place):
+            reason = f"sets up the object of a method in {source}"
+            evidence.add(path, maker, weight * share * _MAKER_SHARE, reason)
+
+
+def _maker_of(entry: Indexed, place: Definition) -> Definition | None:
+    """Return the constructor of a method's class: what the method finds was put there by it."""
+    around = place.name.rpartition(".")[0]
+    wanted = {f"{around}.__init__", f"{around}.constructor", f"{around}.initialize"}
+    known = (d for d in entry.definitions if d.kind in _CALLABLE and d.name in wanted)
+    return next(known, None) if around and place.name not in wanted else None
 
 
 def _place_of(entry: Indexed, frame: Frame) -> Definition | None:
@@ -249,5 +266,5 @@ def _by_words(evidence: _Evidence, files: Mapping[str, Indexed], issue: str) -> 
         if best <= 0:
             break
         named = place.short in hints.code or place.short in hints.words
-        reason = "named in the issue" if named else "close to what the issue names"
+        reason = _NAMED if named else _CLOSE
         evidence.add(path, place, _WORDS_WEIGHT * min(1.0, score / best), reason)

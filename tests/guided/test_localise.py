@@ -130,3 +130,12 @@ def test_tests_are_no_suspects_and_there_are_few() -> None:
     assert len(found) == MOST
     assert all(suspect.path != "tests/test_basket.py" for suspect in found)
     assert found == localise(index({**FILES, **many}), issue)
+
+
+def test_the_constructor_of_a_method_in_the_traceback_is_suspect() -> None:
+    text = "class Mac:\n    def __init__(self, how):\n        self.how = how\n\n" + (
+        "    def sign(self, value):\n        return self.how(value)\n"
+    )
+    issue = "File \"mac.py\", line 6, in sign\nTypeError: 'NoneType' object is not callable"
+    found = [suspect.name for suspect in localise(index({"mac.py": text}), issue)]
+    assert found == ["Mac.sign", "Mac.__init__"]
