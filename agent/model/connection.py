@@ -50,7 +50,7 @@ def server_root(base_url: str) -> str:
 
 
 def is_near(url: str) -> bool:
-    """Say whether the address is this machine or its private network, where no proxy belongs."""
+    """Return whether the address is this machine or its private network: no proxy belongs there."""
     host = urlsplit(url).hostname or ""
     if host in ("localhost", "host.docker.internal") or host.endswith(".localhost"):
         return True
@@ -71,7 +71,8 @@ def http_client(
     """Return an HTTP client that keeps no idle connections and bounds every body it reads.
 
     llama.cpp closes the connection after each stream although it promises to keep it, so a pooled
-    client would lose the next request. A proxy from the environment is never asked for loopback.
+    client would lose the next request. A proxy from the environment is never asked for loopback,
+    but its certificates (`SSL_CERT_FILE`, `SSL_CERT_DIR`) are trusted everywhere.
 
     Args:
         base_url: decides whether a proxy may be used.
@@ -86,6 +87,7 @@ def http_client(
 
     client = httpx2.Client(
         timeout=timeout,
+        verify=httpx2.create_ssl_context(trust_env=base_url.startswith("https:")),
         trust_env=not is_near(base_url),
         limits=httpx2.Limits(max_keepalive_connections=0),
         event_hooks={"request": [hangup.watch], "response": [bound(limit)]},

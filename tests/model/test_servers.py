@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
+import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from reapair.agent.model import servers
-from reapair.agent.model.connection import api_root, is_near
+from reapair.agent.model.connection import Hangup, api_root, brief_client, is_near
 from reapair.agent.model.request import can_stream
 from reapair.agent.model.server_probe import AccessRefused, NothingThere, ServerLoading
 from reapair.agent.model.servers import detect, find_local, is_ready
@@ -204,6 +210,40 @@ def test_addresses(given: str, root: str) -> None:
 def test_what_is_no_address(given: str) -> None:
     with pytest.raises(ModelError, match="--base-url"):
         api_root(given)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_private_authority_is_trusted_near_home(
+    trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-subj", "/CN=home", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    else:
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"https://127.0.0.1:{server.server_port}"
+    try:
+        with brief_client(address, 10, Hangup()) as client:
+            if trusted:
+                assert client.get(f"{address}/none").status_code == 404
+            else:
+                with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                    client.get(f"{address}/none")
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_proxy_is_not_asked_for_what_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
