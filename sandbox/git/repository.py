@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -71,6 +71,15 @@ class Repository:
             if git_dir is not None:
                 return cls(top, git_dir, _common_dir(git_dir))
         raise GitError(f"{path} is not in a git repository. Run `git init` there first.")
+
+    def refuse_pipes(self) -> None:
+        """Raise GitError for a pipe or device where git reads: it would wait there for ever."""
+        for directory in {self.git_dir, self.common_dir}:
+            for path in _metadata(directory):
+                if _blocks(path):
+                    raise GitError(
+                        f"{path!r} is a pipe or a device, which git would wait for. Remove it."
+                    )
 
     def git(
         self,
@@ -159,6 +168,7 @@ class GitStore:
     def __init__(self, directory: Path, repository: Path) -> None:
         self.directory = directory.resolve()
         self.repository = Repository.find(repository)
+        self.repository.refuse_pipes()
         self.index = self.directory / "index"
         settings = self.repository.settings()
         self.conversion = _known(settings, _CONVERSION)
@@ -273,6 +283,25 @@ def _git_dir(entry: Path) -> Path | None:
             return None
         entry = (entry.parent / os.fsdecode(content[8:].rstrip(b"\r\n"))).resolve()
     return entry if os.path.lexists(entry / "HEAD") else None
+
+
+def _metadata(git_dir: Path) -> Iterator[str]:
+    """Yield the files of a git directory but its objects and other repositories' directories."""
+    for folder, folders, files in os.walk(git_dir):
+        if folder == str(git_dir):
+            folders[:] = [name for name in folders if name not in ("objects", "modules")]
+        yield from (os.path.join(folder, name) for name in files)
+    yield from map(str, git_dir.glob("objects/info/*"))
+    yield from map(str, git_dir.glob("objects/pack/*"))
+
+
+def _blocks(path: str) -> bool:
+    """Return whether opening a file may wait, also through a link; a socket refuses at once."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
 def _common_dir(git_dir: Path) -> Path:

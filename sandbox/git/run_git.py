@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -50,6 +53,19 @@ class GitError(SandboxError):
         self.detail = detail or message
 
 
+_deadline: ContextVar[float] = ContextVar("_deadline", default=float("inf"))
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Give all git commands in this block, together, so many seconds."""
+    token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
 def run_git(
     arguments: tuple[str, ...],
     environment: Mapping[str, str],
@@ -64,8 +80,9 @@ def run_git(
         environment: all its variables but PATH; one of them names the git directory.
         cwd: its current directory.
         stdin: its input.
-        timeout: in seconds.
+        timeout: in seconds; less where less is left of a `time_limit`.
     """
+    timeout = max(min(timeout, _deadline.get() - time.monotonic()), 0.01)
     executable, search_path = _git()
     command = next((word for word in arguments if not word.startswith("-") and "=" not in word), "")
     try:
@@ -80,7 +97,10 @@ def run_git(
             start_new_session=True,
         )
     except subprocess.TimeoutExpired:
-        raise GitError(f"git {command} did not end within {timeout:g} s.") from None
+        raise GitError(
+            f"git {command} did not end in time ({timeout:.0f} s). Pipes in .git, or in place of "
+            ".gitignore and .gitattributes files, hold it up: remove them. Else try again."
+        ) from None
     if process.returncode:
         lines = process.stderr.decode("utf-8", "replace").strip().splitlines()
         detail = "; ".join(lines[:3]) or f"exit code {process.returncode}"

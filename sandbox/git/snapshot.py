@@ -14,12 +14,15 @@ from weakref import WeakKeyDictionary
 from reapair.sandbox.base import ExecResult, Sandbox, SandboxError
 from reapair.sandbox.git import snapshot_scripts as inside
 from reapair.sandbox.git.repository import AGENT, GitStore
-from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT
+from reapair.sandbox.git.run_git import SAFE_ENVIRONMENT, time_limit
 from reapair.sandbox.git.snapshot_store import SIGNED, keep
 from reapair.sandbox.git.staging import stage, stage_commit
 
 PATCH_LIMIT = 20 * 1024 * 1024
 """Most bytes of a patch that `Snapshot.patch` returns."""
+
+TAKING_SECONDS = 120.0
+"""Most seconds of all git commands together that take a snapshot of a hostile repository."""
 
 # Enough for a large tree on a slow disk; ends git that reads a pipe the model has made.
 _SECONDS = 180.0
@@ -103,9 +106,10 @@ class Snapshot:
 
         Raises SandboxError.
         """
-        store = GitStore(store_dir, repository)
-        staged, head = stage(store, include), store.repository.head()
-        return cls.open(store.directory, keep(store, staged, head, history=history))
+        with time_limit(TAKING_SECONDS):
+            store = GitStore(store_dir, repository)
+            staged, head = stage(store, include), store.repository.head()
+            return cls.open(store.directory, keep(store, staged, head, history=history))
 
     @classmethod
     def of_commit(
@@ -124,12 +128,13 @@ class Snapshot:
 
         Raises SandboxError, also when `revision` names no commit.
         """
-        store = GitStore(store_dir, repository)
-        commit = store.repository.commit(revision)
-        staged = stage_commit(store, commit)
-        if beside:
-            staged = replace(staged, extras=beside.extras, included=beside.included)
-        return cls.open(store.directory, keep(store, staged, commit, history=history))
+        with time_limit(TAKING_SECONDS):
+            store = GitStore(store_dir, repository)
+            commit = store.repository.commit(revision)
+            staged = stage_commit(store, commit)
+            if beside:
+                staged = replace(staged, extras=beside.extras, included=beside.included)
+            return cls.open(store.directory, keep(store, staged, commit, history=history))
 
     @classmethod
     def open(cls, store_dir: Path, name: str) -> Self:

@@ -14,6 +14,7 @@ from pathlib import Path
 from reapair.sandbox.git.patch_parser import printable
 from reapair.sandbox.git.patch_policy import check_path
 from reapair.sandbox.git.repository import GitStore, read_regular
+from reapair.sandbox.git.run_git import GitError
 
 UNTRACKED_LIMIT = 50 * 1024 * 1024
 """Bytes above which an untracked file is left out: a snapshot is held in memory."""
@@ -37,6 +38,7 @@ _SECRET_NAMES = (
 )
 _HARMLESS = re.compile(r"(^|[._-])(example|sample|template|dist|defaults?)([._-]|$)|\.(pub|py)$")
 _SECRET_DIRECTORIES = frozenset((".ssh", ".aws", ".gnupg", ".kube", ".azure", ".gcloud"))
+_OUTSIDE = re.compile(rb"^/|(^|/)(\.\.|\.git)(/|$)", re.IGNORECASE)
 # Their files differ on disk from the repository: they hold large content, or secrets.
 _OPAQUE_FILTERS = (b"lfs", b"git-crypt", b"crypt", b"transcrypt")
 
@@ -84,6 +86,7 @@ def stage(store: GitStore, include: Sequence[str] = ()) -> Staged:
     Raises GitError.
     """
     store.copy_index()
+    _refuse_escapes(store)
     reasons = _stage_tracked(store) | _stage_untracked(store)
     included, more = _find_extras(store, include)
     reasons = {path: why for path, why in (reasons | more).items() if path not in included}
@@ -138,6 +141,16 @@ def _stage_tracked(store: GitStore) -> dict[bytes, str]:
     taken = _listed(path for path in changed if path not in reasons and path not in kept)
     store.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=taken)
     return reasons | kept
+
+
+def _refuse_escapes(store: GitStore) -> None:
+    """Raise GitError when the index names files outside the tree, or in a git directory."""
+    for path in _paths(store.git("ls-files", "-z", "--cached")):
+        if _OUTSIDE.search(path):
+            raise GitError(
+                f"The index of the repository names {printable(path)}, which is not in its work "
+                "tree. Nothing was read. Rebuild the index: remove .git/index, then `git reset`."
+            )
 
 
 def _opaque(store: GitStore, changed: list[bytes]) -> dict[bytes, str]:

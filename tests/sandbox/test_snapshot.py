@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -230,6 +233,59 @@ def test_conflicts_nested_repositories_and_special_files(repository: Path) -> No
         "git~1 (git refuses the name)",
         "nested/ (a repository of its own)",
     )
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "name",
+    ["HEAD", "config", "packed-refs", "index", "shallow", "commondir", "refs/heads/x",
+     "info/exclude", "info/attributes", "objects/info/alternates", "sharedindex.1"],
+)  # fmt: skip
+def test_a_pipe_in_the_git_directory_is_refused_at_once(repository: Path, name: str) -> None:
+    pipe = repository / ".git" / name
+    pipe.parent.mkdir(exist_ok=True)
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    begun = time.monotonic()
+    with pytest.raises(SandboxError, match="is a pipe or a device"):
+        take(repository)
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["ignore", "attributes", "include", "linked worktree"])
+def test_one_time_limit_holds_a_whole_snapshot(
+    repository: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_module, "TAKING_SECONDS", 3.0)
+    pipe = repository / ("pipe" if kind == "include" else f".git{kind}")
+    if kind == "include":
+        write(repository / ".git/config", f"[include]\n\tpath = {pipe}\n")
+    if kind == "linked worktree":
+        git(repository, "worktree", "add", "-q", "../linked")
+        repository, pipe = repository.parent / "linked", repository / ".git/packed-refs"
+    os.mkfifo(pipe)
+    write(repository / "a.txt", "changed, so that attributes are read\n")
+    begun = time.monotonic()
+    with pytest.raises(SandboxError, match=r"did not end in time|is a pipe"):
+        take(repository)
+    assert time.monotonic() - begun < 8
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc/x", "a/../../x", ".git/hooks/pre-commit", "a/.GIT/x"]
+)
+def test_an_index_entry_outside_the_tree_is_named(repository: Path, path: str) -> None:
+    stand_in = "o" * len(path)
+    write(repository / stand_in, "x\n")
+    git(repository, "add", stand_in)
+    index = repository / ".git/index"
+    content = index.read_bytes()[:-20].replace(stand_in.encode(), path.encode())
+    index.write_bytes(content + hashlib.sha1(content).digest())
+    with pytest.raises(
+        SandboxError, match=f"names {re.escape(path)}, which is not in its work tree"
+    ):
+        take(repository)
 
 
 def test_a_submodule_keeps_its_recorded_commit(repository: Path, local: NoSandbox) -> None:
