@@ -222,10 +222,12 @@ class Result(BaseModel):
     `error` is one line for people when `exit_reason` is an infrastructure one, `note` one about the
     hand-over. `branch` is set when the patch was handed over as a branch, `choice` when there were
     several attempts; `pull_request` is the address of the one that was opened or updated.
+    `repository` is the top of the user's work tree.
     """
 
     run_id: str
     directory: Path
+    repository: Path | None = None
     exit_reason: ExitReason
     evidence: Evidence
     summary: str = ""

@@ -68,6 +68,7 @@ def _result(session: Session, reason: ExitReason, steps: int, summary: str, erro
     return Result(
         run_id=run.id,
         directory=run.directory,
+        repository=session.workspace.repository,
         exit_reason=reason,
         evidence=evidence,
         summary=summary,

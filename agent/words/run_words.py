@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reapair.agent.result import Candidate, Result, Totals
 
 VERDICTS = {
@@ -48,19 +50,63 @@ def gist(name: str, content: str) -> str:
     return first
 
 
-def commands(result: Result) -> list[tuple[str, str]]:
-    """Return the next commands for a change: look at it, apply it, undo it."""
-    if not result.files:
-        return []
+def commands(result: Result, here: Path | None) -> list[tuple[str, str]]:
+    """Return the next commands for a change: look at it, apply it, undo it; or how to go on.
+
+    Args:
+        result: of the run.
+        here: the folder in which the commands are run.
+    """
     run = result.run_id
+    if not result.files:
+        stopped = result.exit_reason in (*ENDS, "cancelled", "model_error", "sandbox_error")
+        return [("go on:", _going_on(result))] if stopped else []
     if result.applied:
-        return [("look:", "git diff"), ("undo:", f"agent undo {run}")]
+        return [("look:", f"{_git(result, here)} diff"), ("undo:", f"agent undo {run}")]
     if result.branch:
-        branch = shlex.quote(result.branch)
-        look, undo = f"git diff HEAD...{branch}", f"git branch -D {branch}"
+        git, branch = _git(result, here), shlex.quote(result.branch)
+        look, undo = f"{git} diff HEAD...{branch}", f"{git} branch -D {branch}"
         return [("look:", look), ("apply:", f"agent apply {run}"), ("undo:", undo)]
     look, undo = f"agent show {run}", f"agent undo {run}"
     return [("look:", look), ("apply:", f"agent apply {run}"), ("undo:", undo)]
+
+
+def _git(result: Result, here: Path | None) -> str:
+    """Return the start of a git command that works on the run's repository from a folder."""
+    place = result.repository
+    if place is None or (here is not None and here.resolve().is_relative_to(place)):
+        return "git"
+    return f"git -C {shlex.quote(str(place))}"
+
+
+def _going_on(result: Result) -> str:
+    if result.exit_reason not in ENDS:
+        return f"agent resume {result.run_id}"
+    option = ENDS[result.exit_reason][1]
+    return " ".join(["agent continue", result.run_id, '"Go on."', *([option] if option else [])])
+
+
+ENDS = {
+    "step_limit": ("it reached its limit of steps", "--max-steps 150"),
+    "token_limit": ("it reached its limit of tokens", "--max-tokens 4000000"),
+    "time_limit": ("its time was up", "--max-minutes 120"),
+    "context_limit": ("the conversation no longer fitted into the model's context", ""),
+    "format_error": ("the model gave no usable tool calls", "--model NAME"),
+    "no_submit": ("the model stopped without submitting", ""),
+    "loop": ("the model made the same call again and again", ""),
+}
+"""Why a run ended that was not submitted, and the option that helps it to get further."""
+
+
+def _steps(result: Result) -> str:
+    return f"{result.steps} step{'' if result.steps == 1 else 's'}"
+
+
+def why_ended(result: Result) -> str:
+    """Return why a run ended where that was not a submission; "" where it was."""
+    if result.exit_reason not in ENDS:
+        return ""
+    return f"ended after {_steps(result)}: {ENDS[result.exit_reason][0]}"
 
 
 def counts(by_status: Mapping[str, int]) -> str:
@@ -90,8 +136,8 @@ def candidate(each: Candidate) -> str:
     return ", ".join([*said, f"{each.changed_lines} changed lines"])
 
 
-def evidence(result: Result) -> list[str]:
-    """Return in a few lines what the verdict rests on."""
+def evidence(result: Result, *, verbose: bool = True) -> list[str]:
+    """Return in a few lines what the verdict rests on; the last says what the run cost."""
     seen, suite = result.evidence, result.evidence.suite
     lines = []
     for shown in seen.reproduction[:5]:
@@ -110,7 +156,20 @@ def evidence(result: Result) -> list[str]:
     lines += [*seen.warnings[:10], *seen.notes[:10]]
     if seen.problem:
         lines.append(seen.problem)
-    return [*lines, f"{result.steps} steps, {cost(result.usage)}"]
+    spent = cost(result.usage) if verbose else short_cost(result.usage)
+    return [*lines, ", ".join(filter(None, (_steps(result), spent)))]
+
+
+def short_cost(used: Totals) -> str:
+    """Return what the model's work cost, as far as people ask: time, tokens, use of the cache."""
+    seconds = used.prefill_seconds + used.decode_seconds
+    tokens = short_count(used.prompt_tokens + used.completion_tokens)
+    said = [f"{clock(seconds)} min of the model's time"] if seconds >= 1 else []
+    said.append(f"{tokens} tokens")
+    if used.prompt_tokens:
+        share = 100 * used.cached_tokens // used.prompt_tokens
+        said.append(f"{share} % of the prompt came from the cache")
+    return ", ".join(said)
 
 
 def cost(used: Totals) -> str:

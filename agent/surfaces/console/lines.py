@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from reapair.agent.log import formats
@@ -219,11 +220,14 @@ class Screen:
         style, meaning = words.VERDICTS[result.verdict]
         if result.error:
             self._line(f"{result.exit_reason}: {result.error}", "red")
+        if ended := words.why_ended(result):
+            self._line(ended, "yellow")
         self._line(f"{result.verdict}: {meaning}", style)
         choice = result.choice
         told = [words.candidate(each) for each in choice.candidates] if choice else []
         if loud:
-            for line in [*words.evidence(result), *told, *([choice.why] if choice else [])]:
+            seen = words.evidence(result, verbose=self._level == "verbose")
+            for line in [*seen, *told, *([choice.why] if choice else [])]:
                 self._prose(line)
         self._handed_over(result, directory)
 
@@ -241,7 +245,7 @@ class Screen:
         page = ", with report.html" if (result.directory / "report.html").exists() else ""
         self._line(f"  run kept in {directory}{page}", "dim")
         self._gap()
-        for purpose, command in words.commands(result):
+        for purpose, command in words.commands(result, Path.cwd()):
             self._line(f"  {purpose:<6} {command}")
 
     def _gap(self) -> None:

@@ -82,7 +82,7 @@ def _facts(directory: Path, events: Sequence[Event], result: Result | None) -> d
         "clock": words.clock,
         "count": words.short_count,
         "environment": _environment(events),
-        "commands": words.commands(result) if result else [],
+        "commands": words.commands(result, result.repository) if result else [],
         "again": _again(directory, events, result),
     }
 
