@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+import unicodedata
 
 from pydantic import Field
 
@@ -28,6 +30,10 @@ LARGEST = 8 * 1024 * 1024
 
 SHOWN = 40
 """Most changed lines shown."""
+
+_QUOTED = re.compile(r"""(?<![\w\\])(["'`])(?:\\.|(?!\1)[^\\])*\1""")
+_ESCAPED_NEWLINE = re.compile(r"(?<!\\)(?:\\\\)*\\n")
+_INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn", "Mn", "Me"})
 
 
 class EditParameters(Parameters):
@@ -67,7 +73,7 @@ class Edit(Tool[EditParameters]):
         if after == plain:
             raise ToolError(f"Nothing was changed: {path} reads like that already.")
         write(path, file.encode(_with_line_endings(file.text, plain, change)), sandbox)
-        return _report(path, plain, after, change)
+        return _report(path, plain, after, change, new)
 
 
 def editable(given: str) -> str:
@@ -113,7 +119,9 @@ def _create(path: str, new: str, data: bytes | None, sandbox: Sandbox) -> Observ
     number = len(split_lines(new))
     text = f"Created {path} ({count(number, 'line')})."
     note = _syntax_note(path, "", new, range(1, number + 1))
-    return Observation(text + note, data=_facts(path, 1, number, existed=False))
+    return Observation(
+        text + note + _newline_note("new_str", new), data=_facts(path, 1, number, existed=False)
+    )
 
 
 def _find(path: str, text: str, old: str, new: str) -> Replacement:
@@ -131,23 +139,28 @@ def _find(path: str, text: str, old: str, new: str) -> Replacement:
 
 
 def _miss(path: str, text: str, old: str, near: range | None) -> str:
-    """Say that the text is not there, and show the real text nearest to it."""
+    """Return that the text is not there, and the real text nearest to it."""
     start = f"Nothing was changed: old_str is not in {path}."
+    note = _newline_note("old_str", old)
     if near is None:
-        return f"{start} Nothing there is like it. Read the file, or search for the right one."
+        return (
+            f"{start} Nothing there is like it. Read the file, or search for the right one.{note}"
+        )
     lines = split_lines(text)[near.start : near.stop][:SHOWN]
     last = near.start + len(lines)
     differing = "\n".join(_differences(old.strip("\n").split("\n"), lines))
+    if "\\u" in differing.lower():
+        note += "\nEach \\u and its digits stand for one character, by its Unicode number."
     return (
         f"{start} The nearest text is lines {near.start + 1}-{last}:\n"
         f"{numbered(lines, near.start + 1)}\n"
         f"Differences (- old_str, + file):\n{differing}\n"
-        "Give old_str exactly as in the file, without the line numbers."
+        f"Give old_str exactly as in the file, without the line numbers.{note}"
     )
 
 
 def _differences(given: list[str], real: list[str]) -> list[str]:
-    """Return the lines in which they differ, tabs and trailing blanks made visible."""
+    """Return the lines in which they differ, with invisible characters made visible."""
     rows: list[str] = []
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, given, real, False).get_opcodes():
         if tag != "equal":
@@ -157,7 +170,33 @@ def _differences(given: list[str], real: list[str]) -> list[str]:
 
 def _visible(row: str) -> str:
     bare = row[2:].rstrip(" ")
-    return row[:2] + bare.replace("\t", "\\t") + "\u00b7" * (len(row) - 2 - len(bare))
+    return row[:2] + "".join(map(_shown, bare)) + "\u00b7" * (len(row) - 2 - len(bare))
+
+
+def _shown(character: str) -> str:
+    """Return an escape for a character that can't be seen or reads like another one."""
+    if " " <= character <= "~":
+        return character
+    if character == "\t":
+        return "\\t"
+    alike = unicodedata.normalize("NFKC", character) != character
+    if not alike and unicodedata.category(character) not in _INVISIBLE:
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _newline_note(name: str, text: str) -> str:
+    """Return a note on a text of one line that holds the two characters \\n outside quotes.
+
+    Inside quotes they are usually meant, as in `print("a\\n")`.
+    """
+    if "\n" in text.strip() or not _ESCAPED_NEWLINE.search(_QUOTED.sub("", text)):
+        return ""
+    return (
+        f"\n{name} holds \\n as two characters, a backslash and an n, and is one line. "
+        "If lines were meant, edit again with real line breaks."
+    )
 
 
 def _with_line_endings(original: str, plain: str, change: Replacement) -> str:
@@ -199,7 +238,7 @@ def _ending(original: str, place: int) -> str:
     return "\r\n" if original[max(feed - 1, 0) : feed + 1] == "\r\n" else "\n"
 
 
-def _report(path: str, before: str, after: str, change: Replacement) -> Observation:
+def _report(path: str, before: str, after: str, change: Replacement, new: str) -> Observation:
     lines = split_lines(after)
     first = before.count("\n", 0, change.start) + 1
     last = max(first, first + len(split_lines(change.new)) - 1)
@@ -211,6 +250,7 @@ def _report(path: str, before: str, after: str, change: Replacement) -> Observat
     if view:
         told += f"\nLines {top}-{bottom} are now:\n{view}"
     note = _syntax_note(path, before, after, range(first, last + 1))
+    note += _newline_note("new_str", new)
     return Observation(told + note, data=_facts(path, first, last, existed=True))
 
 

@@ -75,10 +75,12 @@ SETTLE = "git update-index -q --refresh --force-write-index > /dev/null 2>&1 || 
 # The index holds the base and is never added to, so that a patch depends on the work tree alone
 # and not on earlier patches. Usually two processes, because this runs after each of the model's
 # steps; names are quoted, as git reads them again. Files named on standard input are not part of a
-# patch, even if they are no longer ignored.
+# patch, even if they are no longer ignored. Of a repository that was created inside the work tree
+# git names the directory only, so its files are looked up; a linked work tree's are copies.
 DIFF = """
-others=$(git ls-files --others --exclude-standard)
+others=$(git -c core.quotePath=false ls-files --others --exclude-standard)
 added=
+nested=
 if [ .git/index -nt "$GIT_DIR/loaded" ]; then
     added=$(GIT_INDEX_FILE=.git/index git diff-index --cached --name-only --diff-filter=A "$BASE" \
         2> /dev/null) || added=
@@ -90,11 +92,20 @@ if [ -n "$others$added" ]; then
     case "$others
 " in *'/
 '* | *'/"
-'*) others=$(printf '%s\\n' "$others" | LC_ALL=C grep -v '/"\\{0,1\\}$') || others= ;; esac
+'*)
+        nested=$(printf '%s\\n' "$others" | LC_ALL=C grep '/$') || nested=
+        others=$(printf '%s\\n' "$others" | LC_ALL=C grep -v '/"\\{0,1\\}$') || others= ;; esac
     [ -z "$others" ] || printf '%s\\n' "$others" |
         git update-index --add --remove --replace --stdin
     [ -z "$added" ] || printf '%s\\n' "$added" |
         git update-index --add --remove --stdin 2> /dev/null || :
+    printf '%s\\n' "$nested" | while IFS= read -r path; do
+        [ -d "$path/.git" ] || continue
+        find "./$path" -name .git -prune -o \\( -type f -o -type l \\) -print |
+            git update-index --add --remove --replace --stdin
+        git --literal-pathspecs ls-files -z --cached --ignored --exclude-standard -- "$path" |
+            git update-index -z --force-remove --stdin
+    done
     [ -z "$EXTRAS" ] || git update-index -z --force-remove --stdin
 fi
 export GIT_OPTIONAL_LOCKS=1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reapair.agent.lab.evaluate.instances import Instance, InstanceError, read_instances
+from reapair.agent.lab.evaluate.predictions import Predictions
 
 BENCH = {
     "instance_id": "Django__django-1",
@@ -125,3 +127,85 @@ def test_what_holds_no_tasks_is_named(tmp_path: Path) -> None:
     (tmp_path / "number.json").write_text("7")
     with pytest.raises(InstanceError, match="no instance_id"):
         list(read_instances(tmp_path / "number.json"))
+
+
+# --- rows as data sets and editors really write them ------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "task/instance.json"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_marks_at_the_start_of_a_file_are_no_content(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    row = BENCH | {"problem_statement": "Größe"}
+    file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding)
+    source = file.parent if name.startswith("task") else file
+    assert [one.problem_statement for one in read_instances(source)] == ["Größe"]
+
+
+@pytest.mark.parametrize(
+    ("value", "listed"),
+    [
+        ("""['a', "b's"]""", ["a", "b's"]),
+        ("('t::x[1, 2]',)", ["t::x[1, 2]"]),
+        (r"['a\'b' 'c']", ["a'b", "c"]),
+        ("[]", []),
+        (["a"], ["a"]),
+        ('["a\\u00e9"]', ["aé"]),
+        (None, []),
+    ],
+)
+@pytest.mark.parametrize("column", ["FAIL_TO_PASS", "fail_to_pass"])
+def test_lists_of_tests_in_any_notation(
+    tmp_path: Path, column: str, value: Any, listed: list[str]
+) -> None:
+    row = {key: each for key, each in BENCH.items() if key != "FAIL_TO_PASS"}
+    assert read(tmp_path, row | {column: value})[0].fail_to_pass == listed
+
+
+@pytest.mark.parametrize("value", ["t.py::x", "['a', open('x')]", "['a'", '"a"', "[" * 5000])
+def test_a_column_that_is_no_list_is_named(tmp_path: Path, value: str) -> None:
+    with pytest.raises(InstanceError, match="PASS_TO_PASS"):
+        read(tmp_path, BENCH | {"PASS_TO_PASS": value})
+
+
+@pytest.mark.parametrize(
+    ("columns", "command"),
+    [
+        ({"requirements": "numpy==1.0\npytest==7\n"}, "numpy==1.0 pytest==7"),
+        ({"requirements": "# made by pip\nx >= 1\r\n\r\ny  # why\n"}, "'x >= 1' y"),
+        ({"requirements": "-e git+https://h/r.git#egg=r\n"}, "-e 'git+https://h/r.git#egg=r'"),
+        ({"pip_packages": "numpy 'pytest<8'"}, "numpy 'pytest<8'"),
+        ({"pip_packages": ["numpy", "pytest<8"]}, "numpy 'pytest<8'"),
+        ({"requirements": "x; python_version < '3.9'"}, shlex.quote("x; python_version < '3.9'")),
+    ],
+)
+def test_requirements_as_text_or_list(
+    tmp_path: Path, columns: dict[str, Any], command: str
+) -> None:
+    config = {"install_config": {"install": "pip install -e ."}}
+    (one,) = read(tmp_path, BENCH | columns | config)
+    assert one.setup_command == f"pip install {command} && pip install -e ."
+    (nested,) = read(tmp_path, BENCH | {"install_config": json.dumps(columns)})
+    assert nested.setup_command == f"pip install {command}"
+
+
+@pytest.mark.parametrize("patch", ["\udc80\ud83d", "+x\ud800", "\ude00"])
+@pytest.mark.parametrize("name", ["preds.jsonl", "list.json", "map.json"])
+def test_a_prediction_cut_within_a_character_is_named(
+    tmp_path: Path, name: str, patch: str
+) -> None:
+    entries = [{"instance_id": "a-1", "model_patch": "+ok\udcff"}]
+    entries.append({"instance_id": "a-2", "model_patch": patch})
+    file = tmp_path / name
+    if name == "preds.jsonl":
+        file.write_text("".join(json.dumps(each) + "\n" for each in entries))
+    else:
+        listed: Any = entries if name == "list.json" else {e["instance_id"]: e for e in entries}
+        file.write_text(json.dumps(listed))
+    with pytest.raises(InstanceError, match="line 2" if name == "preds.jsonl" else "a-2"):
+        Predictions(file)
+    file.write_text(json.dumps(entries[0]) if name == "preds.jsonl" else json.dumps(entries[:1]))
+    assert Predictions(file).patch("a-1") == b"+ok\xff"

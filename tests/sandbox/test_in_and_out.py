@@ -349,3 +349,48 @@ def test_a_patch_tells_modes_names_bytes_and_line_ends(
         }
 
     assert contents(pristine) == contents(place)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "git init -q web && echo hi > web/app.txt",
+        "git init -q web && echo hi > web/app.txt && git -C web add -A && {commit}",
+        "git init -q web && echo hi > web/app.txt && git -C web add -A && {commit} && git add -A",
+        "mkdir web && cd web && git init -q . && git init -q in && echo hi > app.txt"
+        " && mkdir -p in/node && echo 1 > in/b.txt && echo 2 > in/node/c.txt",
+    ],
+    ids=["no commit", "committed", "added as a submodule", "one in another"],
+)
+@pytest.mark.parametrize("name", ["app", "w b", "w\u00f6*[b", "-web"])
+def test_a_repository_made_by_the_run_is_taken_as_files(
+    repository: Path, local: NoSandbox, made: str, name: str
+) -> None:
+    write(repository / ".gitignore", "*.log\n")
+    git(repository, "add", ".gitignore")
+    git(repository, "commit", "-qm", "ignore")
+    snapshot = take(repository)
+    snapshot.load(local)
+    run(local, made.format(commit="git -C web -c user.name=x -c user.email=x@y commit -qm a"))
+    run(local, f"echo node/ > web/.gitignore && echo l > web/x.log && mv web './{name}'")
+    local.write("a.txt", b"changed\n")
+    local.write("beside.txt", b"new\n")
+    patch = snapshot.patch(local)
+    paths = set(Patch(patch).paths)
+    inner = {"in/b.txt"} if "in/b" in made else set()
+    expected = {f"{name}/{each}" for each in {"app.txt", ".gitignore"} | inner}
+    if "c.txt" in made:
+        expected -= {f"{name}/in/node/c.txt"}
+    assert paths == expected | {"a.txt", "beside.txt"}
+    with NoSandbox("other") as other:
+        snapshot.load(other)
+        assert snapshot.apply(other, patch) is None
+        assert other.read(f"{name}/app.txt") == b"hi\n"
+        assert snapshot.patch(other) == patch
+
+
+def test_a_linked_work_tree_is_not_taken(repository: Path, local: NoSandbox) -> None:
+    snapshot = take(repository)
+    snapshot.load(local)
+    run(local, "git worktree add -q copy")
+    assert snapshot.patch(local) == b""

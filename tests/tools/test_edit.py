@@ -291,3 +291,59 @@ def test_an_encoding_that_is_not_known_is_never_mixed(empty: Sandbox, name: str)
     assert empty.read("f.txt") == data
     edit(empty, "f.txt", "x=1", "x=25 C")
     assert empty.read("f.txt") == data.replace(b"x=1", b"x=25 C")
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "shown"),
+    [
+        ("a\u00a0= 1\n", "a = 1", "+ a\\u00a0= 1"),
+        ("a = 1\n", "a\u00a0= 1", "- a\\u00a0= 1"),
+        ("name = 'cafe\u0301'\n", "name = 'caf\u00e9'", "+ name = 'cafe\\u0301'"),
+        ("x = 1\u200b\ny = 2\n", "x = 1\ny = 2", "+ x = 1\\u200b"),
+        ("f\u2010g()\nh()\n", "f\u2011g()\nh()", "- f\\u2011g()"),
+        ("\u202dlong_name = 1\n", "long_name = 1 ", "+ \\u202dlong_name = 1"),
+        ("long_\U000e0041name = 1\n", "long_name = 1", "+ long_\\U000e0041name = 1"),
+        ("a\tb = 1\n", "a b = 2", "+ a\\tb = 1"),
+    ],
+)
+def test_what_cannot_be_seen_is_shown_in_a_miss(
+    empty: Sandbox, text: str, old: str, shown: str
+) -> None:
+    fill(empty, {"a.txt": text})
+    missed = edit(empty, "a.txt", old, "z = 9")
+    assert not missed.ok
+    assert shown in missed.text.splitlines()
+    assert ("by its Unicode number" in missed.text) == ("\\u" in shown.lower())
+    assert empty.read("a.txt") == text.encode()
+
+
+def test_letters_that_can_be_seen_are_shown_as_they_are(empty: Sandbox) -> None:
+    fill(empty, {"a.txt": "gr\u00f6\u00dfe = '\u6f22\u5b57 \u20ac'\n"})
+    missed = edit(empty, "a.txt", "gr\u00f6\u00dfe = '\u6f22\u5b57'", "")
+    assert "+ gr\u00f6\u00dfe = '\u6f22\u5b57 \u20ac'" in missed.text.splitlines()
+    assert "Unicode" not in missed.text
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "noted"),
+    [
+        ("notes.md", "# Title\\n\\nText\\n", True),
+        ("notes.md", "Don't\\nit's\n", True),
+        ("a.json", '{\\n  "a": 1\\n}', True),
+        ("a.py", "import os\\nprint(os)\\n", True),
+        ("a.py", 'print("a\\nb")\n', False),
+        ("a.sh", "printf 'a\\nb'\n", False),
+        ("a.txt", "C:\\\\new", False),
+        ("a.md", "# Title\n\nwrite \\n for a line break\n", False),
+    ],
+)
+def test_escaped_newlines_are_noted(empty: Sandbox, path: str, text: str, noted: bool) -> None:
+    note = "holds \\n as two characters"
+    made = edit(empty, path, "", text)
+    assert made.ok
+    assert (note in made.text) == noted
+    assert empty.read(path) == text.encode()
+    fill(empty, {path: "first\nplace\nlast\n"})
+    assert (note in edit(empty, path, "place", text).text) == noted
+    fill(empty, {path: "first\nplace\nlast\n"})
+    assert ("old_str holds \\n" in edit(empty, path, text, "z").text) == noted

@@ -8,19 +8,27 @@ repository as an archive beside it.
 
 from __future__ import annotations
 
+import ast
+import codecs
 import json
+import re
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Schema = Literal["swe-smith", "swe-bench", "swe-rebench", "harbor"]
 
 Row = dict[str, Any]
 """Somebody's columns, unchecked."""
+
+_TEXT = r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\""""
+_PYTHON_LIST = re.compile(rf"\s*[\[(]\s*(?:(?:{_TEXT})\s*(?:,\s*)?)*[\])]\s*")
+"""A list of texts as Python or NumPy prints it."""
 
 
 class InstanceError(Exception):
@@ -108,7 +116,8 @@ def _of_directory(directory: Path) -> Iterator[Instance]:
 
 def _one_task(directory: Path) -> Instance | None:
     if (directory / "instance.json").is_file():
-        row = _json((directory / "instance.json").read_text("utf-8"), str(directory))
+        file = directory / "instance.json"
+        row = _json(file.read_text(_encoding(file)), str(directory))
         return _of_row(row, directory.name, directory)
     if (directory / "task.toml").is_file():
         return _of_harbor(directory)
@@ -119,15 +128,22 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
     if file.suffix == ".parquet":
         yield from _parquet(file)
     elif file.suffix == ".jsonl":
-        with file.open(encoding="utf-8", errors="replace") as lines:
+        with file.open(encoding=_encoding(file), errors="replace") as lines:
             for line in lines:
                 if line.strip():
                     yield _json(line, file.name)
     else:
-        read = _json(file.read_text("utf-8", "replace"), file.name)
+        read = _json(file.read_text(_encoding(file), "replace"), file.name)
         if isinstance(read, dict):
             read = [read] if "instance_id" in read else list(read.values())
         yield from read if isinstance(read, list) else [read]
+
+
+def _encoding(file: Path) -> str:
+    """Return the encoding that a file's first bytes show; Windows writes such marks."""
+    with file.open("rb") as data:
+        start = data.read(2)
+    return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def _parquet(file: Path) -> Iterator[dict[str, Any]]:
@@ -182,8 +198,8 @@ def _of_any(row: Row) -> dict[str, Any]:
         "image": row.get("image_name"),
         "gold_patch": row.get("gold_patch") or row.get("patch"),
         "test_patch": row.get("test_patch"),
-        "fail_to_pass": _listed(row.get("FAIL_TO_PASS")),
-        "pass_to_pass": _listed(row.get("PASS_TO_PASS")),
+        "fail_to_pass": _listed(row, "FAIL_TO_PASS"),
+        "pass_to_pass": _listed(row, "PASS_TO_PASS"),
         "test_command": row.get("test_cmd"),
         "setup_command": _setup(row),
     }
@@ -208,6 +224,8 @@ def _of_bench(row: Row) -> dict[str, Any]:
 
 def _of_rebench(row: Row) -> dict[str, Any]:
     config = row.get("install_config") or {}
+    if isinstance(config, str):
+        config = _json(config, "install_config")
     return {
         "image": row.get("docker_image") or row.get("image_name"),
         "test_command": row.get("test_cmd") or config.get("test_cmd"),
@@ -237,11 +255,27 @@ def _of_files(row: Row, beside: Path) -> dict[str, Any]:
 
 def _setup(row: Row) -> str:
     """Return the commands that install the requirements and then the project."""
-    packages = [*(row.get("requirements") or []), *(row.get("pip_packages") or [])]
+    packages = [*_packages(row.get("requirements")), *_packages(row.get("pip_packages"))]
     commands = _strings(row.get("pre_install"))
     if packages:
-        commands.append("pip install " + " ".join(shlex.quote(str(each)) for each in packages))
+        commands.append("pip install " + " ".join(map(shlex.quote, packages)))
     return " && ".join([*commands, *_strings(row.get("install"))])
+
+
+def _packages(value: Any) -> list[str]:
+    """Return pip's arguments: a list's entries, or what a requirements file's text holds."""
+    if not isinstance(value, str):
+        return _strings(value)
+    lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in value.splitlines())
+    return [word for line in lines if line for word in _requirement(line)]
+
+
+def _requirement(line: str) -> list[str]:
+    try:
+        Requirement(line)
+    except InvalidRequirement:
+        return shlex.split(line)
+    return [line]
 
 
 def _strings(value: Any) -> list[str]:
@@ -250,9 +284,14 @@ def _strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(each) for each in value]
 
 
-def _listed(value: Any) -> list[str]:
-    """Read a list of test ids, which SWE-bench writes as a JSON string."""
-    read = _json(value, "its list of tests") if isinstance(value, str) else value
+def _listed(row: Row, column: str) -> list[str]:
+    """Read a list of test ids, which data sets also write as the text of one, or in lower case."""
+    value = row.get(column, row.get(column.lower()))
+    if isinstance(value, str) and _PYTHON_LIST.fullmatch(value):
+        return [str(ast.literal_eval(text)) for text in re.findall(_TEXT, value)]
+    read = _json(value, column) if isinstance(value, str) else value
+    if isinstance(read, str | dict):
+        raise InstanceError(f"{column} is no list")
     return [str(each) for each in (read if read is not None else [])]
 
 

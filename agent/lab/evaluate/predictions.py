@@ -34,29 +34,45 @@ class Predictions:
 
     def patch(self, instance_id: str) -> bytes:
         """Return the predicted patch, b"" where there is none."""
-        entry = self._entries.get(instance_id, {})
         if instance_id in self._places:
             with self._file.open("rb") as lines:
                 lines.seek(self._places[instance_id])
-                entry = json.loads(lines.readline())
-        # SWE-smith's guide says `patch`, its code reads `model_patch`.
-        patch = entry.get("model_patch") or entry.get("patch") or ""
-        return str(patch).encode("utf-8", "surrogateescape")
+                return _patch(json.loads(lines.readline()))
+        return _patch(self._entries.get(instance_id, {}))
+
+
+def _patch(entry: dict[str, Any]) -> bytes:
+    # SWE-smith's guide says `patch`, its code reads `model_patch`.
+    patch = entry.get("model_patch") or entry.get("patch") or ""
+    return str(patch).encode("utf-8", "surrogateescape")
+
+
+def _checked(where: str, entry: dict[str, Any]) -> None:
+    """Raise ValueError, which names the place, for a patch that was cut within a character."""
+    try:
+        _patch(entry)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the patch of {where} has half a character at character {error.start + 1}"
+        ) from error
 
 
 def _places(file: Path) -> Iterator[tuple[str, int]]:
     with file.open("rb") as lines:
         place = 0
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             if line.strip():
-                yield json.loads(line)["instance_id"], place
+                entry = json.loads(line)
+                _checked(f"line {number}", entry)
+                yield entry["instance_id"], place
             place += len(line)
 
 
 def _entries(read: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(read, dict):
-        for name, entry in read.items():
-            yield name, entry if isinstance(entry, dict) else {"model_patch": entry}
+        pairs = [(k, v if isinstance(v, dict) else {"model_patch": v}) for k, v in read.items()]
     else:
-        for entry in read:
-            yield entry["instance_id"], entry
+        pairs = [(entry["instance_id"], entry) for entry in read]
+    for name, entry in pairs:
+        _checked(name, entry)
+        yield name, entry
