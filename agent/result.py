@@ -115,7 +115,8 @@ class Evidence(BaseModel):
         scope: `sampled` when only a part of the suite, named in `suite.command`, could be run.
         tricks: what in the patch keeps tests from being believed, a sentence each.
         violations: why the patch can't be taken at all.
-        warnings: scratch files and debugger calls that were left in.
+        warnings: scratch files and debugger calls that were left in, and files that act by
+            themselves and that nobody asked for.
         reach: what shows that tests reach the change: its lines were run, or tests import it;
             `unknown` where that can't be told.
         notes: what else a reader should know of the proof, a sentence each.

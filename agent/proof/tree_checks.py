@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from reapair.agent.proof.changes import Change
 from reapair.agent.proof.tricks import dotted, write_out_names
+from reapair.sandbox.git.patch_policy import asks_for, trigger_of
 from reapair.tools.python_source import parse_python, syntax_errors
 
 _SCRATCH = re.compile(
@@ -38,6 +39,20 @@ def leftovers(changes: list[Change]) -> list[str]:
     """Return what was forgotten in the tree, a sentence each."""
     return [said for change in changes for said in (_scratch(change, changes), _debugger(change))
             if said]  # fmt: skip
+
+
+def acting_by_itself(changes: Iterable[Change], issue: str) -> list[str]:
+    """Return a sentence for each file that acts by itself and that the issue does not ask for."""
+    found = []
+    for change in changes:
+        for path in {name: None for name in (change.new, change.old) if name}:
+            trigger = trigger_of(path.encode("utf-8", "replace"))
+            if trigger and not asks_for(issue, path, trigger):
+                found.append(
+                    f"{path} acts by itself, through {trigger.tool}, and the issue does not ask "
+                    "for it. Read it before anything else."
+                )
+    return found
 
 
 def _new_syntax_error(change: Change) -> int:

@@ -21,7 +21,7 @@ from reapair.agent.proof.suites import (
     settle,
 )
 from reapair.agent.proof.tampering import changed_test_names, tampering
-from reapair.agent.proof.tree_checks import breakages, leftovers
+from reapair.agent.proof.tree_checks import acting_by_itself, breakages, leftovers
 from reapair.agent.proof.tricks import product_tricks
 from reapair.agent.result import Evidence, Verdict
 from reapair.sandbox import SandboxError
@@ -86,7 +86,7 @@ def _proved(
         sides = Sides(workspace, patch, snapshot, workspace.suite_seconds, issue, first)
     except NotApplicableError as problem:
         return Evidence(verdict=Verdict.REFUTED, problem=f"The patch does not apply: {problem}")
-    proof = _Proof(sides, baseline, workspace.named_tests)
+    proof = _Proof(sides, baseline, workspace.named_tests, issue)
     try:
         proof.judge()
     except NotApplicableError as problem:
@@ -105,6 +105,7 @@ class _Proof:
     sides: Sides
     baseline: TestReport | None
     named_tests: list[str]
+    issue: str
     evidence: Evidence = field(default_factory=lambda: Evidence(verdict=Verdict.UNPROVED))
     reached: list[bool | None] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
@@ -115,7 +116,7 @@ class _Proof:
         evidence, changes = self.evidence, self.sides.changes
         evidence.tricks = [said for change in changes for said in _tricks(change)]
         evidence.violations = breakages(changes)
-        evidence.warnings = leftovers(changes)
+        evidence.warnings = leftovers(changes) + acting_by_itself(changes, self.issue)
         if evidence.violations:
             evidence.verdict = Verdict.REFUTED
             return

@@ -317,6 +317,16 @@ def test_leftovers_are_named(proofs: Proofs) -> None:
 
 
 @pytest.mark.engine
+def test_a_file_that_acts_by_itself_is_named(proofs: Proofs) -> None:
+    evidence = proofs.of({"calc.py": FIXED, ".vscode/tasks.json": "{}\n", "tests/test_own.py": OWN})
+    assert evidence.verdict is Verdict.UNPROVED
+    assert evidence.warnings == [
+        ".vscode/tasks.json acts by itself, through VS Code, and the issue does not ask for it. "
+        "Read it before anything else."
+    ]
+
+
+@pytest.mark.engine
 @pytest.mark.parametrize(
     ("text", "said"),
     [

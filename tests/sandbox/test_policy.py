@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from reapair.sandbox.git.patch import Patch
 from reapair.sandbox.git.patch_parser import UNREADABLE, parse
-from reapair.sandbox.git.patch_policy import SIZE_LIMIT
+from reapair.sandbox.git.patch_policy import SIZE_LIMIT, asks_for, trigger_of
 from support.repositories import git, make_repository, write
 
 
@@ -148,6 +148,48 @@ def test_files_with_power_are_named(path: str, rule: str) -> None:
 def test_like_named_files_without_power_are_allowed() -> None:
     for path in (".gitignore", "docs/.github/workflows/x.yml", ".github/CODEOWNERS", "git/x.py"):
         assert Patch(creation(path)).violations() == [], path
+
+
+@pytest.mark.parametrize(
+    ("path", "tool"),
+    [
+        (".forgejo/workflows/a.yml", "Forgejo"),
+        (".gitea/workflows/a.yml", "Gitea"),
+        (".circleci/config.yml", "CircleCI"),
+        ("ci/azure-pipelines-release.yaml", "Azure Pipelines"),
+        ("deploy/Jenkinsfile.release", "Jenkins"),
+        (".buildkite/pipeline.yml", "Buildkite"),
+        (".drone.yml", "Drone"),
+        (".woodpecker/a.yaml", "Woodpecker"),
+        ("bitbucket-pipelines.yml", "Bitbucket"),
+        (".gitlab/ci/build.yml", "GitLab CI"),
+        (".pre-commit-config.yaml", "pre-commit"),
+        ("web/.husky/pre-commit", "husky"),
+        (".VSCode/Tasks.json", "VS Code"),
+        (".vscode", "VS Code"),
+        ("./.vscode//tasks.json ", "VS Code"),
+        (".devcontainer.json", "devcontainer"),
+        ("a/.envrc", "direnv"),
+        ("docs/CODEOWNERS", "the rules on reviews (CODEOWNERS)"),
+        ("web/.npmrc", "npm"),
+    ],
+)
+def test_files_that_act_by_themselves_are_known(path: str, tool: str) -> None:
+    trigger = trigger_of(path.encode())
+    assert trigger is not None
+    assert trigger.tool == tool
+    assert not trigger.refused
+    assert not asks_for("The mean of an empty list fails.", path, trigger)
+    assert asks_for(f"Please change {path} for us.", path, trigger)
+    assert asks_for(f"Make it run in {tool.upper()}.", path, trigger)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["src/calc.py", "vscode/tasks.json", "docs/jenkins.md", "a/codeowners", "npmrc", "README"],
+)
+def test_other_files_do_not_act_by_themselves(path: str) -> None:
+    assert trigger_of(path.encode()) is None
 
 
 def test_workflows_can_be_allowed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 
@@ -11,24 +12,24 @@ from reapair.agent.surfaces.github.issues import MARKER
 from reapair.agent.surfaces.github.reference import Reference
 from reapair.agent.surfaces.github.text import code, fenced, one_line, shortened
 from reapair.agent.words.run_words import VERDICTS
+from reapair.sandbox.git.patch_policy import trigger_of
 
 MOST_TESTS = 20
 SUMMARY_LIMIT = 4_000
 
-_RUN_BY_CI = re.compile(
+_BUILDS = re.compile(
     r"(?:.*/)?(?:setup\.(?:py|cfg)|conftest\.py|pyproject\.toml|tox\.ini|noxfile\.py|pytest\.ini|"
-    r"sitecustomize\.py|package\.json|\.npmrc|[^/]*lock(?:\.ya?ml|\.json|b)?|go\.(?:mod|sum)|"
+    r"sitecustomize\.py|package\.json|[^/]*lock(?:\.ya?ml|\.json|b)?|go\.(?:mod|sum)|"
     r"[^/]*requirements[^/]*\.txt|Cargo\.toml|build\.rs|Gemfile|Rakefile|composer\.json|pom\.xml|"
     r"[^/]*\.gradle(?:\.kts)?|gradlew(?:\.bat)?|CMakeLists\.txt|[Mm]akefile|GNUmakefile|[Jj]ustfile|"
-    r"[^/]*Dockerfile[^/]*|(?:docker-)?compose[^/]*\.ya?ml|\.pre-commit-config\.yaml|Jenkinsfile|"
-    r"[^/]*\.(?:sh|bash|ps1|bat|cmd|pth)|\.travis\.yml|azure-pipelines\.yml|[^/]*\.config\.[cm]?[jt]s)"
-    r"|(?:.*/)?(?:\.husky|\.githooks|\.circleci|\.buildkite|\.devcontainer|\.vscode|\.ci)/.*"
+    r"[^/]*Dockerfile[^/]*|(?:docker-)?compose[^/]*\.ya?ml|"
+    r"[^/]*\.(?:sh|bash|ps1|bat|cmd|pth)|[^/]*\.config\.[cm]?[jt]s)"
 )
 
 
 def run_by_ci(paths: Sequence[str]) -> list[str]:
     """Return those files that builds, tests or hooks execute by themselves."""
-    return [path for path in paths if _RUN_BY_CI.fullmatch(path)]
+    return [path for path in paths if _BUILDS.fullmatch(path) or trigger_of(os.fsencode(path))]
 
 
 def title_of(issue_title: str, number: int) -> str:
