@@ -151,6 +151,7 @@ def test_marks_at_the_start_of_a_file_are_no_content(
         ("""['a', "b's"]""", ["a", "b's"]),
         ("('t::x[1, 2]',)", ["t::x[1, 2]"]),
         (r"['a\'b' 'c']", ["a'b", "c"]),
+        (r"['t[\d]']", [r"t[\d]"]),
         ("[]", []),
         (["a"], ["a"]),
         ('["a\\u00e9"]', ["aé"]),
@@ -165,7 +166,9 @@ def test_lists_of_tests_in_any_notation(
     assert read(tmp_path, row | {column: value})[0].fail_to_pass == listed
 
 
-@pytest.mark.parametrize("value", ["t.py::x", "['a', open('x')]", "['a'", '"a"', "[" * 5000])
+@pytest.mark.parametrize(
+    "value", ["t.py::x", "['a', open('x')]", r"['\x']", "['a'", '"a"', "[" * 5000]
+)
 def test_a_column_that_is_no_list_is_named(tmp_path: Path, value: str) -> None:
     with pytest.raises(InstanceError, match="PASS_TO_PASS"):
         read(tmp_path, BENCH | {"PASS_TO_PASS": value})

@@ -14,6 +14,7 @@ import json
 import re
 import shlex
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -288,11 +289,19 @@ def _listed(row: Row, column: str) -> list[str]:
     """Read a list of test ids, which data sets also write as the text of one, or in lower case."""
     value = row.get(column, row.get(column.lower()))
     if isinstance(value, str) and _PYTHON_LIST.fullmatch(value):
-        return [str(ast.literal_eval(text)) for text in re.findall(_TEXT, value)]
+        return [_python_text(text, column) for text in re.findall(_TEXT, value)]
     read = _json(value, column) if isinstance(value, str) else value
     if isinstance(read, str | dict):
         raise InstanceError(f"{column} is no list")
     return [str(each) for each in (read if read is not None else [])]
+
+
+def _python_text(literal: str, column: str) -> str:
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return str(ast.literal_eval(literal))
+    except (SyntaxError, ValueError) as error:
+        raise InstanceError(f"{column} holds an escape that is not valid: {literal}") from error
 
 
 def _of_harbor(directory: Path) -> Instance:
