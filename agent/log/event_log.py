@@ -27,6 +27,9 @@ class RunError(Exception):
     """A run that is not there, is in use, or cannot be written. The message is for people."""
 
 
+_LONGEST_SECRET = 16_384  # in any of its forms
+
+
 def runs_directory() -> Path:
     """Return the directory that holds all runs: `$XDG_STATE_HOME/agent/runs` or its like."""
     from platformdirs import user_state_path
@@ -94,6 +97,16 @@ class Run:
     def redacted(self, text: str) -> str:
         """Return a text without what `hide` was told."""
         return self._redaction.text(text)
+
+    def shortened(self, text: str, limit: int) -> str:
+        """Return a text redacted, of which no more than about `limit` characters are looked at.
+
+        Of a secret that the cut goes through, the rest would not be known: it is left out.
+        """
+        if len(text) <= limit + _LONGEST_SECRET:
+            return self.redacted(text)
+        start = self.redacted(text[: limit + _LONGEST_SECRET])[:-_LONGEST_SECRET]
+        return f"{start}… ({len(text):,} characters)"
 
     def append(self, kind: Kind, step: int = 0, /, **data: Any) -> Event:
         """Write one event and tell the listeners. Raises RunError when the disk refuses it."""

@@ -32,6 +32,8 @@ MAX_PROOFS = 3
 MAX_REPLACEMENTS = 3
 """How many sandboxes a run may lose before it ends."""
 
+LONGEST_DISCARDED = 100_000
+"""Characters that are logged and shown of a text that the conversation does not keep."""
 
 OUT_OF_TIME = "Not run: the time of this run was up."
 """What answers the calls that are left when the time limit is reached among them."""
@@ -102,7 +104,8 @@ class Nodes:
         if answer.message is not None:
             calls = [asdict(call) for call in answer.calls]
             return self._run.append("response", step, message=answer.message, calls=calls, **facts)
-        facts |= {"content": answer.content, "reasoning": answer.reasoning}
+        for name, text in (("content", answer.content), ("reasoning", answer.reasoning)):
+            facts[name] = self._run.shortened(text, LONGEST_DISCARDED)
         return self._run.append("discarded", step, **facts)
 
     def act(self, state: State) -> State:
@@ -294,7 +297,8 @@ class Nodes:
         )
 
     def _show(self, progress: Progress) -> None:
-        self._run.append("delta", **asdict(progress))
+        text = self._run.shortened(progress.text, LONGEST_DISCARDED)
+        self._run.append("delta", **asdict(replace(progress, text=text)))
 
 
 def _worth_another(evidence: Evidence, *, repeated: bool) -> bool:

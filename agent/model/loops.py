@@ -16,11 +16,13 @@ class RepetitionDetector:
     """Notices a text that ends in a pattern of 20 to 200 characters, repeated eight times.
 
     Works on the last 1,600 characters, and only each time that the text has grown by 400, so the
-    time is linear in the length of the text.
+    time is linear in the length of the text. Of a piece longer than any model writes, only the end
+    is looked at: nothing can end a run meanwhile.
     """
 
     _WINDOW = LONGEST_PATTERN * REPEATS
     _STRIDE = 400
+    _LARGEST = 200_000
 
     def __init__(self) -> None:
         self._tail = ""
@@ -28,7 +30,7 @@ class RepetitionDetector:
 
     def feed(self, text: str) -> str:
         """Take the next piece of the text; return the repeated pattern, or an empty string."""
-        found = ""
+        found, text = "", text[-self._LARGEST :]
         for start in range(0, len(text), self._STRIDE):
             piece = text[start : start + self._STRIDE]
             self._tail = (self._tail + piece)[-self._WINDOW :]

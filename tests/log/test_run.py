@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,16 @@ def test_the_directory_is_private(tmp_path: Path) -> None:
     run = Run.create(tmp_path)
     assert run.directory.stat().st_mode & 0o777 == 0o700
     run.close()
+
+
+@pytest.mark.parametrize("before", range(0, 60, 7))
+def test_a_text_is_shortened_without_a_part_of_a_secret(tmp_path: Path, before: int) -> None:
+    secret = "tok-" + "abcdefghij" * 5
+    with closing(Run(tmp_path / "run", "run")) as run:
+        run.hide([secret])
+        text = "x" * (1000 + 16_384 - before) + secret + "y" * 1_000_000
+        shown = run.shortened(text, 1000)
+        assert "tok" not in shown
+        assert len(shown) < 1100
+        assert run.shortened("a" + secret, 1000) == "a***"
+        assert "tok" not in run.shortened(secret * 400 + text, 1000)

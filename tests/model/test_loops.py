@@ -111,3 +111,11 @@ def test_counting_starts_anew_after_the_loop_was_cut() -> None:
     guard.forget()
     assert not guard.exhausted
     assert guard.note("search", {"pattern": "x"}, "nothing") is None
+
+
+def test_a_piece_of_any_size_takes_little_time() -> None:
+    text = "".join(map(str, range(2_000_000)))
+    begun = time.monotonic()
+    assert not RepetitionDetector().feed(text)
+    assert RepetitionDetector().feed(text + "round and round in circles " * 60)
+    assert time.monotonic() - begun < 5
