@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Literal, Self
 
+from reapair.sandbox.base import SandboxError
+
 Stop = Literal["", "time", "size"]
 """Why a command was stopped; empty when it ended by itself."""
 
@@ -62,7 +64,11 @@ class CommandLimits:
         pause = 0.0
         while not self._done.wait(pause):
             begin = time.monotonic()
-            if self._overfull():
+            try:
+                full = self._overfull()
+            except SandboxError:
+                return  # It has ended, and with it the command.
+            if full:
                 self._full.set()
                 return
             # Measuring a large tree takes long: spend at most a tenth of the time on it.

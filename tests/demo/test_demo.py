@@ -111,7 +111,7 @@ def test_its_tools_and_prompts_are_pinned(monkeypatch: pytest.MonkeyPatch) -> No
 def test_demonstration_ends_proved() -> None:
     result = play(lambda _: None)
     assert result.verdict is Verdict.PROVED
-    assert [test.author for test in result.evidence.reproduction] == ["model"]
+    assert [test.author for test in result.evidence.reproduction] == ["model_first"]
     assert result.files == ["tests/test_entry.py", "timesheet/entry.py"]
     assert result.evidence.suite.passed == 20
     assert result.exit_code() == 0

@@ -54,7 +54,9 @@ def run_action(
     output, summary = temporary / "output", temporary / "summary"
     output.write_text("")
     summary.write_text("")
-    base = {key: os.environ[key] for key in KEPT if key in os.environ} | environment
+    base = {key: os.environ[key] for key in KEPT if key in os.environ}
+    # The scripted answers are those of a model that decides itself.
+    base |= {"AGENT_STRATEGY": "loop"} | environment
     base |= {
         **{"RUNNER_TEMP": str(temporary), "GITHUB_ACTIONS": "true", "HOME": str(temporary)},
         **{"GITHUB_EVENT_PATH": str(event), "GITHUB_EVENT_NAME": name, "CI": "true"},
