@@ -73,7 +73,9 @@ class StepEnvironment:
     ) -> None:
         self._issue = issue
         self._repository = repository
-        self._settings = settings or Settings(keep=False, branch=False)
+        given = settings or Settings(keep=False, branch=False)
+        # Each step is one of the loop's: guided solving asks questions of its own.
+        self._settings = given.model_copy(update={"strategy": "loop"})
         self._tools = tools
         self._make_sandbox = make_sandbox
         self._reward = reward

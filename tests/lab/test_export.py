@@ -55,6 +55,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A proved run with a discarded answer, a failed call and template words in a file."""
     turns = [
         {"content": ""},
+        {"content": ""},  # An empty answer is asked for once more, without a stream.
         turn("read", path="nowhere.py"),
         turn("read", path="words.txt"),
     ]

@@ -154,6 +154,8 @@ def _solved(job: Job, work: Path) -> tuple[list[Attempt], list[bytes], int, str]
         update={"runs": job.place / "runs", "patch": work / "handed-over.diff"}
     )
     settings = settings_for(job.instance, given)
+    if job.solver != "model":  # A script of tool calls answers no questions.
+        settings = settings.model_copy(update={"strategy": "loop"})
     model = (
         None
         if job.solver == "model"
