@@ -16,7 +16,7 @@ from support.crashes import ACTIONS, End, Kill, Nursery, end, fingerprint, model
 from support.proved import FAST, proved_task
 from support.scripted_server import ScriptedServer
 
-EVENTS = 39
+EVENTS = 40
 """Events of an uninterrupted run."""
 
 
