@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import require
+from conftest import problem, require
 
 from reapair.agent.settings.sources import SettingsError, load
 from reapair.sandbox import SandboxError, choose
@@ -380,9 +380,8 @@ cp calc.txt ~/dump; base64 -w0 ~/dump; od -An -tx1 ~/dump | tr -d ' \\n'; cat ~/
 @pytest.mark.parametrize(
     "kind", ["bubblewrap", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.slow])]
 )
-def test_a_whole_run_shows_no_credential_of_the_host(
-    kind: str, ends: int, tmp_path: Path, engine_problem: str
-) -> None:
+def test_a_whole_run_shows_no_credential_of_the_host(kind: Kind, ends: int, tmp_path: Path) -> None:
+    require(kind, not problem(kind), problem(kind))
     task = proved_task(tmp_path / "repository")
     inspected: list[str] = []
 
