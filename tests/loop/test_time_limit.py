@@ -34,7 +34,7 @@ def called(*calls: tuple[str, dict[str, Any]]) -> bytes:
 
 
 def slow_calls(_: bytes) -> Iterator[bytes]:
-    yield called(*[("bash", {"command": "sleep 1"})] * 32)
+    yield called(*[("bash", {"command": f"sleep 1; : {number}"}) for number in range(32)])
 
 
 def unavailable(_: bytes) -> Iterator[bytes]:
